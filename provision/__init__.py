@@ -1,0 +1,3 @@
+"""Fill volumes with model weights: pinned, resumable, proven."""
+
+__version__ = "0.1.0"
