@@ -310,7 +310,9 @@ def worst(errors: Iterable[ProvisionError]) -> ProvisionError:
 _SECRETS = (
     re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+"),
     re.compile(r"\b(hf|ms|rpa|rps)[_-][A-Za-z0-9_-]{8,}"),
-    re.compile(r"(?i)\b(m_session_id|token|access_token|api_key|signature|x-amz-[a-z-]+|policy|key-pair-id|sig)=[^\s&\"'<>;]+"),
+    re.compile(
+        r"(?i)\b(m_session_id|token|access_token|api_key|signature|x-amz-[a-z-]+|policy|key-pair-id|sig)=[^\s&\"'<>;]+"
+    ),
     re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
 )
 
