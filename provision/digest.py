@@ -1,0 +1,115 @@
+"""Digests: what bytes are identified by, and how a stream of them is hashed, whole and by the piece."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import Buffer
+
+PIECE_SIZE = 16 * 1024 * 1024
+"""Bytes in a piece; the last piece of a file is shorter. Part of the journal and receipt formats."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    r"""An algorithm and a lower-case hexadecimal value.
+
+    `sha256` identifies bytes everywhere in provision. `git` is the id of a git blob, sha1 over `blob <length>\0`
+    and the bytes: all that Hugging Face tells of files outside LFS.
+    """
+
+    algorithm: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value}"
+
+
+def is_sha256(text: object) -> bool:
+    """Whether `text` is 64 lower-case hexadecimal digits."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
+def is_git_id(text: object) -> bool:
+    """Whether `text` is 40 lower-case hexadecimal digits: a git commit or blob id."""
+    return isinstance(text, str) and _GIT.fullmatch(text) is not None
+
+
+def sha256_of(data: Buffer) -> str:
+    """The sha256 of `data`, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def git_blob_id(data: bytes) -> str:
+    """The id git gives to a blob of exactly these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def piece_count(size: int) -> int:
+    """How many pieces a file of `size` bytes has; an empty file has none."""
+    return -(-size // PIECE_SIZE)
+
+
+def piece_span(index: int, size: int) -> tuple[int, int]:
+    """Where piece `index` of a file of `size` bytes begins, and where it ends (exclusive)."""
+    return index * PIECE_SIZE, min((index + 1) * PIECE_SIZE, size)
+
+
+class PieceHasher:
+    """Hashes a file's bytes in order, once as a whole and once by the piece, in one pass.
+
+    `offset` is how many bytes have passed, `pieces` the digests of the pieces that are complete.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.pieces: list[str] = []
+        self._whole = hashlib.sha256()
+        self._piece = hashlib.sha256()
+
+    def update(self, data: Buffer) -> None:
+        """Take the next bytes. Pieces they complete are appended to `pieces`."""
+        view = memoryview(data)
+        self._whole.update(view)
+        while view:
+            room = PIECE_SIZE - self.offset % PIECE_SIZE
+            part = view[:room]
+            self._piece.update(part)
+            self.offset += len(part)
+            view = view[room:]
+            if self.offset % PIECE_SIZE == 0:
+                self._close_piece()
+
+    def finish(self) -> str:
+        """Close the last, shorter piece and return the sha256 of everything that passed."""
+        if self.offset % PIECE_SIZE:
+            self._close_piece()
+        return self._whole.hexdigest()
+
+    def _close_piece(self) -> None:
+        self.pieces.append(self._piece.hexdigest())
+        self._piece = hashlib.sha256()
+
+    def copy(self) -> PieceHasher:
+        """An independent hasher in the same state, so that bytes can be tried before they are believed."""
+        twin = PieceHasher()
+        twin.offset, twin.pieces = self.offset, list(self.pieces)
+        twin._whole, twin._piece = self._whole.copy(), self._piece.copy()
+        return twin
+
+
+def hash_stream(chunks: Iterable[Buffer]) -> PieceHasher:
+    """A hasher that has taken all of `chunks`."""
+    hasher = PieceHasher()
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher

@@ -1,0 +1,287 @@
+"""The lock: what was promised. Canonical JSON on one side, frozen values on the other; no I/O.
+
+The text is sorted, indented by two, ends in a newline and holds no time and no host, so that the same promises give the
+same bytes. Read from a volume it is as hostile as anything else: every field is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from provision.digest import is_git_id, is_sha256
+from provision.errors import LockUnreadable
+from provision.names import path_fault, shown, target_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+LOCK_VERSION = 1
+LOCK_SUFFIX = ".lock.json"
+SIZE_LIMIT = 2**50
+"""No file is promised to be larger than this many bytes (1 PiB)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderFacts:
+    """What a safetensors header says. `sha256` is of the header's bytes, length prefix included."""
+
+    sha256: str
+    tensors: int
+    parameters: int
+    dtypes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedFile:
+    """One promised file: `path` in its repository, `target` under the volume, `size` in bytes."""
+
+    path: str
+    target: str
+    size: int
+    sha256: str
+    header: HeaderFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedModel:
+    """One promised model. `source` is `hf://ORG/NAME` or `modelscope://OWNER/NAME`; `revision` what was asked for.
+
+    `commit` is what the revision was pinned to, None where the hub does not tell. `meaning_sha256` identifies the
+    entry of the manifest that this model answers.
+    """
+
+    name: str
+    source: str
+    revision: str
+    commit: str | None
+    layout: str
+    license: str | None
+    meaning_sha256: str
+    files: tuple[LockedFile, ...]
+
+    @property
+    def hub(self) -> str:
+        """The hub's scheme: `hf` or `modelscope`."""
+        return self.source.partition("://")[0]
+
+    @property
+    def repository(self) -> str:
+        """The repository's name on its hub."""
+        return self.source.partition("://")[2]
+
+    @property
+    def size(self) -> int:
+        """Bytes promised in all."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Everything one project was promised. `manifest_sha256` is of the manifest's meaning."""
+
+    project: str
+    root: str
+    manifest_sha256: str
+    models: tuple[LockedModel, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes promised in all."""
+        return sum(model.size for model in self.models)
+
+    def files(self) -> Iterable[tuple[LockedModel, LockedFile]]:
+        """Every promised file, with its model, in the lock's order."""
+        return ((model, file) for model in self.models for file in model.files)
+
+
+def dumps(lock: Lock) -> str:
+    """The lock's one canonical text; `loads(dumps(lock)) == lock`."""
+    document = {
+        "lock_version": LOCK_VERSION,
+        "project": lock.project,
+        "root": lock.root,
+        "manifest_sha256": lock.manifest_sha256,
+        "models": [_model_document(model) for model in lock.models],
+    }
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _model_document(model: LockedModel) -> dict[str, Any]:
+    document = {
+        "name": model.name,
+        "source": model.source,
+        "revision": model.revision,
+        "commit": model.commit,
+        "layout": model.layout,
+        "meaning_sha256": model.meaning_sha256,
+        "files": [_file_document(file) for file in model.files],
+    }
+    return document if model.license is None else document | {"license": model.license}
+
+
+def _file_document(file: LockedFile) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "path": file.path,
+        "target": file.target,
+        "size": file.size,
+        "sha256": file.sha256,
+    }
+    if file.header is not None:
+        document["header_sha256"] = file.header.sha256
+        document["tensors"] = file.header.tensors
+        document["parameters"] = file.header.parameters
+        document["dtypes"] = dict(file.header.dtypes)
+    return document
+
+
+def loads(text: str | bytes, *, file: str) -> Lock:
+    """The lock that `text` holds; `file` names it in errors.
+
+    Keys that this release does not know are passed over: later releases of the same `lock_version` may add some.
+
+    Raises:
+        LockUnreadable: not a lock, damaged, hostile, or of a newer `lock_version`.
+    """
+    reader = _Reader(file)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise reader.fault("$", "is not JSON") from error
+    if not isinstance(document, dict):
+        raise reader.fault("$", "is not an object")
+    reader.check_version(document)
+    lock = Lock(
+        project=reader.text(document, "project", "$"),
+        root=reader.text(document, "root", "$", allow_empty=True),
+        manifest_sha256=reader.sha256(document, "manifest_sha256", "$"),
+        models=tuple(reader.models(document)),
+    )
+    reader.check_targets(lock)
+    return lock
+
+
+class _Reader:
+    """Takes checked fields out of a parsed document; every refusal names the file and the place in it."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def fault(self, where: str, what: str) -> LockUnreadable:
+        return LockUnreadable(
+            f"{self._file}: {where} {what}",
+            hint="restore the lock from git, or make it anew with `provision lock`",
+        )
+
+    def check_version(self, document: Mapping[str, Any]) -> None:
+        version = document.get("lock_version")
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise self.fault("lock_version", "is missing; this is not a provision lock")
+        if version > LOCK_VERSION:
+            raise LockUnreadable(
+                f"{self._file}: written by a newer release (lock_version {version}; this one reads {LOCK_VERSION})",
+                hint="upgrade provision: pip install --upgrade volume-provision",
+            )
+
+    def text(self, document: Mapping[str, Any], key: str, where: str, *, allow_empty: bool = False) -> str:
+        value = document.get(key)
+        if not isinstance(value, str) or not (value or allow_empty):
+            raise self.fault(f"{where}.{key}", "is not a text")
+        return value
+
+    def optional_text(self, document: Mapping[str, Any], key: str, where: str) -> str | None:
+        return None if document.get(key) is None else self.text(document, key, where)
+
+    def sha256(self, document: Mapping[str, Any], key: str, where: str) -> str:
+        value = document.get(key)
+        if not is_sha256(value):
+            raise self.fault(f"{where}.{key}", "is not a sha256 (64 lower-case hexadecimal digits)")
+        return str(value)
+
+    def count(self, document: Mapping[str, Any], key: str, where: str, limit: int = SIZE_LIMIT) -> int:
+        value = document.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
+            raise self.fault(f"{where}.{key}", f"is not a whole number between 0 and {limit}")
+        return value
+
+    def path(self, document: Mapping[str, Any], key: str, where: str, fault_of: Callable[[str], str]) -> str:
+        value = self.text(document, key, where)
+        fault = fault_of(value)
+        if fault:
+            raise self.fault(f"{where}.{key}", f"`{shown(value)}` {fault}")
+        return value
+
+    def objects(self, document: Mapping[str, Any], key: str, where: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        items = document.get(key)
+        if not isinstance(items, list):
+            raise self.fault(f"{where}.{key}", "is not a list")
+        for index, item in enumerate(items):
+            if not isinstance(item, dict):
+                raise self.fault(f"{where}.{key}[{index}]", "is not an object")
+            yield f"{where}.{key}[{index}]", item
+
+    def models(self, document: Mapping[str, Any]) -> Iterable[LockedModel]:
+        for where, item in self.objects(document, "models", "$"):
+            commit = self.optional_text(item, "commit", where)
+            if commit is not None and not is_git_id(commit):
+                raise self.fault(f"{where}.commit", "is not a commit (40 lower-case hexadecimal digits)")
+            yield LockedModel(
+                name=self.text(item, "name", where),
+                source=self.text(item, "source", where),
+                revision=self.text(item, "revision", where),
+                commit=commit,
+                layout=self.text(item, "layout", where),
+                license=self.optional_text(item, "license", where),
+                meaning_sha256=self.sha256(item, "meaning_sha256", where),
+                files=tuple(self.files(item, where)),
+            )
+
+    def files(self, model: Mapping[str, Any], where: str) -> Iterable[LockedFile]:
+        for place, item in self.objects(model, "files", where):
+            yield LockedFile(
+                path=self.path(item, "path", place, path_fault),
+                target=self.path(item, "target", place, target_fault),
+                size=self.count(item, "size", place),
+                sha256=self.sha256(item, "sha256", place),
+                header=self.header(item, place) if "header_sha256" in item else None,
+            )
+
+    def header(self, item: Mapping[str, Any], where: str) -> HeaderFacts:
+        dtypes = item.get("dtypes")
+        if not isinstance(dtypes, dict):
+            raise self.fault(f"{where}.dtypes", "is not an object")
+        return HeaderFacts(
+            sha256=self.sha256(item, "header_sha256", where),
+            tensors=self.count(item, "tensors", where),
+            parameters=self.count(item, "parameters", where, limit=2**64),
+            dtypes=tuple(sorted((name, self.count(dtypes, name, f"{where}.dtypes", limit=2**64)) for name in dtypes)),
+        )
+
+    def check_targets(self, lock: Lock) -> None:
+        fault = targets_fault(file.target for _, file in lock.files())
+        if fault:
+            raise self.fault("$.models", fault)
+
+
+def targets_fault(targets: Iterable[str]) -> str:
+    """Why these targets cannot all stand on one volume; "" when they can.
+
+    Two files at one place, names that differ only by case (one place on many file systems), and a file where another
+    needs a folder are refused.
+    """
+    seen: dict[str, str] = {}
+    for target in targets:
+        folded = target.casefold()
+        if folded in seen:
+            other = seen[folded]
+            what = "two files have one target" if other == target else "two targets differ only by case"
+            return f"{what}: `{shown(other)}` and `{shown(target)}`"
+        seen[folded] = target
+    for folded, target in seen.items():
+        folder = folded.rpartition("/")[0]
+        while folder:
+            if folder in seen:
+                return f"`{shown(seen[folder])}` is a file, and `{shown(target)}` needs it as a folder"
+            folder = folder.rpartition("/")[0]
+    return ""

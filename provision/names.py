@@ -1,0 +1,85 @@
+"""Names from outside: which may become a path on a volume, and which a person probably meant.
+
+Paths come from hubs (hostile), manifests and locks. One rule for all: a relative POSIX path of plain segments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STATE_FOLDER = ".provision"
+PARTIAL_PREFIX = ".provision-"
+
+SEGMENT_BYTES = 240
+"""Longest segment. File systems allow 255; a partial's name needs no more than that, whatever its file is called."""
+
+PATH_BYTES = 1024
+"""Longest path. S3 keys end here, and a volume is also seen through S3."""
+
+_FORBIDDEN = (
+    # Bidirectional overrides are in: they make a path print as another one.
+    (re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"), "holds a control character"),
+    (re.compile(r"\\"), "holds a backslash"),
+    (re.compile(r"^(/|[A-Za-z]:)"), "is absolute"),
+)
+
+
+def path_fault(path: str) -> str:
+    """Why `path` may not name a file below a root, as a phrase; "" when it may."""
+    if not path:
+        return "is empty"
+    for pattern, fault in _FORBIDDEN:
+        if pattern.search(path):
+            return fault
+    try:
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if len(encoded) > PATH_BYTES:
+        return f"is longer than {PATH_BYTES} bytes"
+    return _segments_fault(path.split("/"))
+
+
+def _segments_fault(segments: list[str]) -> str:
+    for segment in segments:
+        if segment in {"", "."}:
+            return "has an empty or `.` segment"
+        if segment == "..":
+            return "leaves its root with `..`"
+        if len(segment.encode()) > SEGMENT_BYTES:
+            return f"has a segment longer than {SEGMENT_BYTES} bytes"
+    return ""
+
+
+def target_fault(target: str) -> str:
+    """As `path_fault`, for a path on a volume: names that `provision` keeps for itself are refused too."""
+    fault = path_fault(target)
+    if fault:
+        return fault
+    segments = target.split("/")
+    if segments[0].casefold() == STATE_FOLDER or segments[-1].startswith(PARTIAL_PREFIX):
+        return f"is a name that provision keeps for itself (`{STATE_FOLDER}`)"
+    return ""
+
+
+def shown(text: str, limit: int = 120) -> str:
+    """Foreign text made fit to print on one line of a terminal: no control characters, at most `limit` long."""
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: 4 * limit])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
+    """Up to `count` of the `known` names that look most like `name`; bounded work on any input."""
+    wanted = name.casefold()[:200]
+    tail = wanted.rsplit("/", 1)[-1]
+    pool = {k: k.casefold()[:200] for k in list(known)[:20_000]}
+    exact = [k for k, folded in pool.items() if folded == wanted or folded.rsplit("/", 1)[-1] == tail]
+    if exact or len(pool) > 2_000:
+        return tuple(exact[:count])
+    close = difflib.get_close_matches(wanted, pool.values(), n=count, cutoff=0.6)
+    return tuple(k for folded in close for k, v in pool.items() if v == folded)[:count]

@@ -1,0 +1,231 @@
+"""Progress: what long work tells whoever watches. The only module that knows tqdm.
+
+Library code is handed a `Progress` and never prints. `Silent` is the null object, `Bars` draws on a terminal, `Lines`
+writes plain lines for logs, at most one every ten seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tqdm import tqdm
+
+LINE_INTERVAL = 10.0
+"""Seconds between two lines of `Lines`."""
+
+
+class Task(Protocol):
+    """One running file."""
+
+    def advance(self, count: int) -> None:
+        """`count` more bytes are done."""
+
+    def note(self, text: str) -> None:
+        """Say something about this file: a retry, a damaged piece."""
+
+    def finish(self) -> None:
+        """The file is done, well or not."""
+
+
+class Progress(Protocol):
+    """Work over a known number of bytes, as running files. Calls may come from several threads."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Work named `label` over `total` bytes starts."""
+
+    def task(self, name: str, size: int) -> Task:
+        """A file of `size` bytes starts."""
+
+    def end(self) -> None:
+        """All work is done, well or not."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Nothing to show."""
+
+    def task(self, name: str, size: int) -> Task:  # noqa: ARG002 - the protocol's shape
+        """A task that says nothing."""
+        return self
+
+    def advance(self, count: int) -> None:
+        """Nothing to show."""
+
+    def note(self, text: str) -> None:
+        """Nothing to show."""
+
+    def finish(self) -> None:
+        """Nothing to show."""
+
+    def end(self) -> None:
+        """Nothing to show."""
+
+
+class Bars:
+    """One bar for each running file and one for all of them, on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._overall: tqdm[None] | None = None
+        self._free_rows: list[int] = []
+        self._rows = 0
+
+    def begin(self, label: str, total: int) -> None:
+        """Draw the bar for all."""
+        self._overall = self._bar(label, total, row=0)
+
+    def task(self, name: str, size: int) -> Task:
+        """Draw a bar below it."""
+        with self._lock:
+            if self._free_rows:
+                row = self._free_rows.pop(0)
+            else:
+                self._rows += 1
+                row = self._rows
+        return _BarTask(self, self._bar(_shortened(name), size, row), row)
+
+    def end(self) -> None:
+        """Leave the bar for all standing, finished."""
+        if self._overall is not None:
+            self._overall.close()
+            self._overall = None
+
+    def write(self, text: str) -> None:
+        """A line above the bars."""
+        from tqdm import tqdm
+
+        tqdm.write(text, file=self._stream)
+
+    def _bar(self, label: str, total: int, row: int) -> tqdm[None]:
+        from tqdm import tqdm
+
+        bar: tqdm[None] = tqdm(
+            desc=label,
+            total=total,
+            position=row,
+            leave=row == 0,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            dynamic_ncols=True,
+            mininterval=0.2,
+            file=self._stream,
+        )
+        return bar
+
+    def _advance(self, bar: tqdm[None], count: int) -> None:
+        with self._lock:
+            bar.update(count)
+            if self._overall is not None:
+                self._overall.update(count)
+
+    def _release(self, bar: tqdm[None], row: int) -> None:
+        with self._lock:
+            bar.close()
+            self._free_rows = sorted([*self._free_rows, row])
+
+
+class _BarTask:
+    def __init__(self, bars: Bars, bar: tqdm[None], row: int) -> None:
+        self._bars, self._bar, self._row = bars, bar, row
+
+    def advance(self, count: int) -> None:
+        self._bars._advance(self._bar, count)  # noqa: SLF001 - one object in two classes
+
+    def note(self, text: str) -> None:
+        self._bars.write(text)
+
+    def finish(self) -> None:
+        self._bars._release(self._bar, self._row)  # noqa: SLF001 - one object in two classes
+
+
+class Lines:
+    """A plain line at most every LINE_INTERVAL seconds, and one for each note and each finished file of some size."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._write, self._clock = write, clock
+        self._lock = threading.Lock()
+        self._label, self._total, self._done = "", 0, 0
+        self._began = self._last = 0.0
+
+    def begin(self, label: str, total: int) -> None:
+        """Say what starts, and how much it is."""
+        self._label, self._total, self._done = label, total, 0
+        self._began = self._last = self._clock()
+        self._write(f"{label}: {size_text(total)}")
+
+    def task(self, name: str, size: int) -> Task:  # noqa: ARG002 - the protocol's shape
+        """A file starts; nothing is written for it."""
+        return _LineTask(self)
+
+    def advance(self, count: int) -> None:
+        """Count, and write a line when the last one is old enough."""
+        with self._lock:
+            self._done += count
+            now = self._clock()
+            if now - self._last >= LINE_INTERVAL:
+                self._last = now
+                self._write(self._line(now))
+
+    def note(self, text: str) -> None:
+        """Write `text` at once."""
+        with self._lock:
+            self._write(text)
+
+    def end(self) -> None:
+        """The last line: what was done, and how fast."""
+        with self._lock:
+            self._write(self._line(self._clock()))
+
+    def _line(self, now: float) -> str:
+        rate = self._done / max(now - self._began, 1e-3)
+        left = (self._total - self._done) / rate if rate else 0.0
+        percent = 100 * self._done // self._total if self._total else 100
+        done = f"{size_text(self._done)} of {size_text(self._total)} ({percent} %)"
+        text = f"{self._label}: {done}, {size_text(int(rate))}/s"
+        return f"{text}, {duration_text(left)} left" if self._done < self._total else text
+
+
+class _LineTask:
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def advance(self, count: int) -> None:
+        self._lines.advance(count)
+
+    def note(self, text: str) -> None:
+        self._lines.note(text)
+
+    def finish(self) -> None:
+        """A file's end is told by the report."""
+
+
+def size_text(count: int) -> str:
+    """Bytes for people: `0 B`, `1.2 MB`, `13.3 GB` (decimal, as hubs and volumes count)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.5:
+            return f"{size:.0f} {unit}" if unit in {"B", "kB"} else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration for people: `4 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _shortened(name: str, width: int = 32) -> str:
+    return name if len(name) <= width else f"…{name[-width + 1 :]}"

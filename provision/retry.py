@@ -1,0 +1,112 @@
+"""The retry policy, in one place. The only module that knows tenacity.
+
+What may be retried is a property of the error (`retryable`), not of the caller. Progress resets the count: a transfer
+that moves a little each time goes on for as long as it moves.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from provision.errors import HubUnavailable, ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to go on without progress: `attempts` tries in a row, waits in seconds that double from the first.
+
+    A hub that asks for more than `longest_request` seconds (Retry-After) is not waited for: the error goes to the user
+    with the hub's own figure.
+    """
+
+    attempts: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    longest_request: float = 300.0
+
+    def wait(self, failures: int, asked: float | None) -> float:
+        """Seconds to wait after the given number of failures in a row; never less than the hub `asked` for."""
+        backoff: float = min(self.first_wait * 2 ** (failures - 1), self.longest_wait)
+        jittered = backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return max(jittered, asked or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A policy ready for use: patience, a way to sleep (which may raise Interrupted), and someone to tell."""
+
+    patience: Patience
+    sleep: Callable[[float], None]
+    tell: Callable[[str], None] = lambda _: None
+
+    def call(
+        self,
+        operation: Callable[[], T],
+        *,
+        position: Callable[[], int] = lambda: 0,
+        tell: Callable[[str], None] | None = None,
+    ) -> T:
+        """The result of `operation`, called again after each retryable error until patience runs out.
+
+        `position` tells how far the work has come; failures count only since it last moved. The last error is raised
+        as it came.
+        """
+        from tenacity import Retrying, retry_if_exception
+
+        count = _Failures(self.patience, position)
+        retrying = Retrying(
+            retry=retry_if_exception(_may_be_retried),
+            stop=count.exhausted,
+            wait=count.wait,
+            sleep=self.sleep,
+            before_sleep=lambda state: _tell(state, tell or self.tell),
+            reraise=True,
+        )
+        return retrying(operation)
+
+
+class _Failures:
+    """Failures in a row since the work last moved."""
+
+    def __init__(self, patience: Patience, position: Callable[[], int]) -> None:
+        self._patience, self._position = patience, position
+        self._seen, self._count = position(), 0
+
+    def exhausted(self, state: RetryCallState) -> bool:
+        here = self._position()
+        self._count = 1 if here != self._seen else self._count + 1
+        self._seen = here
+        asked = _asked(state)
+        return self._count >= self._patience.attempts or (asked or 0.0) > self._patience.longest_request
+
+    def wait(self, state: RetryCallState) -> float:
+        # tenacity asks for the wait before it asks whether to stop: the failure at hand is not counted yet.
+        count = 1 if self._position() != self._seen else self._count + 1
+        return self._patience.wait(count, _asked(state))
+
+
+def _may_be_retried(error: BaseException) -> bool:
+    return isinstance(error, ProvisionError) and error.retryable
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _asked(state: RetryCallState) -> float | None:
+    error = _error(state)
+    return error.retry_after if isinstance(error, HubUnavailable) else None
+
+
+def _tell(state: RetryCallState, tell: Callable[[str], None]) -> None:
+    seconds = state.next_action.sleep if state.next_action is not None else 0.0
+    tell(f"{_error(state)}; trying again in {seconds:.0f} s")
