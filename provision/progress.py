@@ -7,7 +7,7 @@ writes plain lines for logs, at most one every ten seconds.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class Bars:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._overall: tqdm[None] | None = None
+        self._overall: tqdm[Any] | None = None
         self._free_rows: list[int] = []
         self._rows = 0
 
@@ -103,10 +103,10 @@ class Bars:
 
         tqdm.write(text, file=self._stream)
 
-    def _bar(self, label: str, total: int, row: int) -> tqdm[None]:
+    def _bar(self, label: str, total: int, row: int) -> tqdm[Any]:
         from tqdm import tqdm
 
-        bar: tqdm[None] = tqdm(
+        return tqdm(
             desc=label,
             total=total,
             position=row,
@@ -118,22 +118,21 @@ class Bars:
             mininterval=0.2,
             file=self._stream,
         )
-        return bar
 
-    def _advance(self, bar: tqdm[None], count: int) -> None:
+    def _advance(self, bar: tqdm[Any], count: int) -> None:
         with self._lock:
             bar.update(count)
             if self._overall is not None:
                 self._overall.update(count)
 
-    def _release(self, bar: tqdm[None], row: int) -> None:
+    def _release(self, bar: tqdm[Any], row: int) -> None:
         with self._lock:
             bar.close()
             self._free_rows = sorted([*self._free_rows, row])
 
 
 class _BarTask:
-    def __init__(self, bars: Bars, bar: tqdm[None], row: int) -> None:
+    def __init__(self, bars: Bars, bar: tqdm[Any], row: int) -> None:
         self._bars, self._bar, self._row = bars, bar, row
 
     def advance(self, count: int) -> None:

@@ -1,0 +1,350 @@
+"""Bytes over HTTP: one file, from an offset, with every answer a hub or its CDN may give turned into an error of ours.
+
+The only module that knows urllib3. It opens locations and reads bodies; it does not retry, does not write and does not
+judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that was not asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from provision.digest import is_sha256
+from provision.errors import (
+    AddressExpired,
+    ConnectionCut,
+    DigestMismatch,
+    HubRefused,
+    HubUnavailable,
+    NotAHub,
+    ProvisionError,
+    SizeMismatch,
+    Stalled,
+    Unreachable,
+)
+from provision.hubs.answers import TRANSIENT, refusal, transient
+from provision.names import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3.exceptions import HTTPError
+
+    from provision.hubs import Location
+
+REDIRECT_LIMIT = 8
+READ_SIZE = 1024 * 1024
+"""Most bytes taken from a socket at once."""
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_EXPIRED = frozenset({400, 401, 403, 410})
+"""What CDNs answer to a signature that is over: S3 and CloudFront 403, Azure 403, some mirrors 400, 401 or 410."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """How to reach out. Times in seconds; `stall`: longest silence on an open connection.
+
+    `proxies` maps `http`, `https`, `all` to proxy addresses and `no` to the hosts that need none, as
+    `urllib.request.getproxies` gives them.
+    """
+
+    user_agent: str
+    now: Callable[[], float]
+    connect: float = 10.0
+    stall: float = 30.0
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    ca_bundle: str | None = None
+    connections: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for: bytes `start` to `end` (exclusive) of a file promised with `size` bytes and `sha256`."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    start: int = 0
+    end: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no range has to be asked for."""
+        return self.start == 0 and self.end in {None, self.size}
+
+
+class Body:
+    """An answer being read. `start` is the offset of its first byte, which may lie before the one asked for."""
+
+    def __init__(self, response: BaseHTTPResponse, start: int, host: str) -> None:
+        self._response = response
+        self.start = start
+        self.host = host
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, as they come.
+
+        Raises:
+            ConnectionCut: the connection ended before the announced length.
+            Stalled: nothing came for as long as the settings allow.
+        """
+        from urllib3.exceptions import HTTPError
+
+        while True:
+            try:
+                chunk = self._response.read1(READ_SIZE, decode_content=False)
+            except (HTTPError, OSError) as error:
+                raise _transport_error(error, self.host) from error
+            if not chunk:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        """Let go of the connection; it is only used again if the body was read to its end."""
+        self._response.close()
+        self._response.release_conn()
+
+
+class Http:
+    """Opens locations. One pool of connections, safe to share between threads."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._pools: dict[str | None, PoolManager] = {}
+
+    def open(self, location: Location, wanted: Wanted) -> Body:
+        """The answer to a request for the wanted bytes, not yet read.
+
+        A server that ignores the range answers from byte 0, and so does one that refuses ranges (416): the caller
+        passes over what it has.
+
+        Raises:
+            HubRefused: and its children; asking again cannot help.
+            HubUnavailable: and its children; asking again may help.
+            SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
+        """
+        response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
+        if response.status == 416:
+            _check_total(_content_range(response)[1], wanted)
+            response.close()
+            response, url = self._follow(location, wanted, ranged=False)
+        try:
+            return Body(response, _body_start(response, wanted), _host(url))
+        except ProvisionError:
+            response.close()
+            raise
+
+    def read(self, location: Location, wanted: Wanted) -> bytes:
+        """The wanted bytes, which must be few: they are held in memory.
+
+        Raises:
+            ConnectionCut: the answer ended early; and all that `open` raises.
+        """
+        end = wanted.size if wanted.end is None else wanted.end
+        body = self.open(location, wanted)
+        try:
+            got = _take(body, wanted.start, end - wanted.start)
+        finally:
+            body.close()
+        if len(got) < end - wanted.start:
+            raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}")
+        return got
+
+    def _follow(self, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
+        url, seen = location.url, set[str]()
+        while True:
+            seen.add(url)
+            headers = dict(location.headers) if _origin(url) == _origin(location.url) else {}
+            response = self._request(url, headers | self._own_headers(wanted, ranged=ranged))
+            if url == location.url:
+                _check_linked_digest(response, wanted)
+            if response.status not in _REDIRECTS:
+                _check_status(response, wanted, self._settings.now(), elsewhere=_origin(url) != _origin(location.url))
+                return response, url
+            following = _next_address(response, url, wanted)
+            response.close()
+            if following in seen or len(seen) > REDIRECT_LIMIT:
+                raise NotAHub(
+                    f"{_host(location.url)} redirects in a circle for {shown(wanted.path)}",
+                    hint="check the hub's endpoint and any proxy in between",
+                )
+            url = following
+
+    def _own_headers(self, wanted: Wanted, *, ranged: bool) -> dict[str, str]:
+        headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
+        if ranged:
+            end = wanted.size if wanted.end is None else wanted.end
+            headers["Range"] = f"bytes={wanted.start}-{end - 1}"
+        return headers
+
+    def _request(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._pool(url).request(
+                "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
+            )
+        except (HTTPError, OSError) as error:
+            raise _transport_error(error, _host(url)) from error
+
+    def _pool(self, url: str) -> PoolManager:
+        proxy = _proxy_for(url, self._settings.proxies)
+        if proxy not in self._pools:
+            self._pools[proxy] = _make_pool(proxy, self._settings)
+        return self._pools[proxy]
+
+
+def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
+    import urllib3
+
+    timeout = urllib3.Timeout(connect=settings.connect, read=settings.stall)
+    if proxy is None:
+        return urllib3.PoolManager(timeout=timeout, ca_certs=settings.ca_bundle, maxsize=settings.connections)
+    user = urlsplit(proxy)
+    login = f"{user.username}:{user.password or ''}" if user.username else None
+    return urllib3.ProxyManager(
+        proxy,
+        proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
+        timeout=timeout,
+        ca_certs=settings.ca_bundle,
+        maxsize=settings.connections,
+    )
+
+
+def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+    parts = urlsplit(url)
+    if proxy_bypass_environment(parts.netloc, dict(proxies)):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _take(body: Body, start: int, length: int) -> bytes:
+    got, skip = bytearray(), start - body.start
+    for chunk in body.chunks():
+        got += chunk[skip:] if skip < len(chunk) else b""
+        skip = max(0, skip - len(chunk))
+        if len(got) >= length:
+            break
+    return bytes(got[:length])
+
+
+def _body_start(response: BaseHTTPResponse, wanted: Wanted) -> int:
+    """The offset of the body's first byte; refuses an answer that cannot be (part of) the wanted file."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise NotAHub(
+            f"{shown(wanted.path)} came compressed ({shown(encoding)}), though plain bytes were asked for",
+            hint="something between you and the hub rewrites answers: check proxies and mirrors",
+        )
+    if response.status == 206:
+        span, total = _content_range(response)
+        if span is None:
+            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part")
+        _check_total(total, wanted)
+        if not wanted.start >= span[0] <= span[1]:
+            raise ConnectionCut(f"{shown(wanted.path)}: bytes from {wanted.start} were asked for, {span[0]} came")
+        return span[0]
+    announced = response.headers.get("Content-Length", "")
+    length = int(announced) if announced.isdecimal() and len(announced) < 19 else None
+    _check_not_a_page(response, wanted, length)
+    _check_total(length, wanted)
+    return 0
+
+
+def _check_not_a_page(response: BaseHTTPResponse, wanted: Wanted, length: int | None) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" and length != wanted.size and not wanted.path.lower().endswith((".html", ".htm")):
+        raise NotAHub(
+            f"a web page came instead of {shown(wanted.path)}",
+            hint="a proxy's log-in page, or an endpoint that is not a hub: check proxies and the hub's endpoint",
+        )
+
+
+def _check_total(total: int | None, wanted: Wanted) -> None:
+    if total is not None and total != wanted.size:
+        raise SizeMismatch(
+            f"{shown(wanted.path)}: the hub has {total:,} bytes, promised were {wanted.size:,}",
+            hint="the hub's file has changed since the lock: see what moved with `provision lock --upgrade --dry-run`",
+        )
+
+
+def _check_linked_digest(response: BaseHTTPResponse, wanted: Wanted) -> None:
+    """Hugging Face and ModelScope name a large file's sha256 in X-Linked-ETag before they redirect to it."""
+    linked = response.headers.get("X-Linked-ETag", "").strip().removeprefix("W/").strip('"').lower()
+    if wanted.sha256 and is_sha256(linked) and linked != wanted.sha256:
+        response.close()
+        raise DigestMismatch(
+            f"{shown(wanted.path)}: the hub has sha256 {linked}, promised was {wanted.sha256}",
+            hint="the hub's file has changed since the lock: see what moved with `provision lock --upgrade --dry-run`",
+        )
+
+
+def _content_range(response: BaseHTTPResponse) -> tuple[tuple[int, int] | None, int | None]:
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if match is None:
+        return None, None
+    first, last, total = match.groups()
+    return (int(first), int(last)) if first else None, None if total == "*" else int(total)
+
+
+def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
+    following = urljoin(url, response.headers.get("Location", ""))
+    scheme = urlsplit(following).scheme
+    if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):
+        raise NotAHub(
+            f"{_host(url)} redirects {shown(wanted.path)} to an address that is refused ({shown(scheme) or 'none'})",
+            hint="only https may follow https; check the hub's endpoint and any proxy in between",
+        )
+    return following
+
+
+def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, elsewhere: bool) -> None:
+    status = response.status
+    if status in {200, 206, 416}:
+        return
+    host, what = _host(response.url or ""), shown(wanted.path)
+    response.close()
+    if status in TRANSIENT:
+        raise transient(status, response.headers, host, now)
+    if elsewhere and status in _EXPIRED:
+        raise AddressExpired(f"{host} no longer honours the address it was given for {what} ({status})")
+    raise refusal(status, response.headers, f"{host} refused {what}")
+
+
+def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubUnavailable:
+    """What a failure below HTTP means. Its own words may hold an address with a signature, so few of them are kept."""
+    import urllib3.exceptions as u
+
+    if isinstance(error, (u.NewConnectionError, u.ConnectTimeoutError, u.SSLError)):
+        return Unreachable(f"{host} cannot be reached{_cause(error)}", hint="check the network and the hub's endpoint")
+    if isinstance(error, (u.ReadTimeoutError, TimeoutError)):
+        return Stalled(f"{host} is silent", hint="run the same command again; it resumes")
+    if isinstance(error, (u.LocationValueError, u.LocationParseError)):
+        return NotAHub(f"{host or 'the hub'}: the address cannot be used", hint="check the hub's endpoint")
+    if isinstance(error, u.ProxyError):
+        return Unreachable(f"the proxy for {host} cannot be reached", hint="check HTTPS_PROXY and NO_PROXY")
+    return ConnectionCut(f"{host} cut the connection", hint="run the same command again; it resumes")
+
+
+def _cause(error: Exception) -> str:
+    """The operating system's or TLS library's own words, which hold no address."""
+    reason = getattr(error, "__cause__", None) or (error.args[-1] if error.args else error)
+    words = getattr(reason, "strerror", None) or getattr(reason, "verify_message", None)
+    return f": {shown(str(words))}" if words else ""
+
+
+def _host(url: str) -> str:
+    return shown(urlsplit(url).netloc.rpartition("@")[2])
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
