@@ -1,0 +1,89 @@
+"""Digests of files on disk: each file is read once, whoever asks and however often."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+READ_SIZE = 1 << 20
+"""Bytes held in memory while a file is hashed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigests:
+    """What the bytes of one file hash to, in lower-case hexadecimal."""
+
+    sha256: str
+    blob_id: str
+    """The id git gives these bytes: sha1 over `blob <size>\\0` and the bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    size: int
+    mtime_ns: int
+    digests: Future[FileDigests]
+
+
+class DigestStore:
+    """Digests by path, good for as long as size and modification time stay. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reads: dict[Path, _Read] = {}
+
+    def of(self, path: Path, stat: os.stat_result) -> FileDigests:
+        """The digests of `path`, which has the status `stat`. The first to ask reads the file, the others wait.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        read, is_mine = self._claim(path, stat)
+        if is_mine:
+            try:
+                read.digests.set_result(read_digests(path, stat.st_size))
+            except OSError as error:
+                read.digests.set_exception(error)
+                self._forget(path)
+        return read.digests.result()
+
+    def _claim(self, path: Path, stat: os.stat_result) -> tuple[_Read, bool]:
+        with self._lock:
+            known = self._reads.get(path)
+            if known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+                return known, False
+            mine = _Read(size=stat.st_size, mtime_ns=stat.st_mtime_ns, digests=Future())
+            self._reads[path] = mine
+            return mine, True
+
+    def _forget(self, path: Path) -> None:
+        with self._lock:
+            self._reads.pop(path, None)
+
+
+def read_digests(path: Path, size: int) -> FileDigests:
+    """Both digests of the file at `path`, which is `size` bytes long, from one pass with bounded memory.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    sha256 = hashlib.sha256()
+    blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    buffer = memoryview(bytearray(READ_SIZE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            sha256.update(buffer[:count])
+            blob.update(buffer[:count])
+    return FileDigests(sha256=sha256.hexdigest(), blob_id=blob.hexdigest())
+
+
+def blob_id(data: bytes) -> str:
+    """The id git gives `data`."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
