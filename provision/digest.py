@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from typing_extensions import Buffer
 
 PIECE_SIZE = 16 * 1024 * 1024
@@ -65,51 +63,49 @@ def piece_span(index: int, size: int) -> tuple[int, int]:
 
 
 class PieceHasher:
-    """Hashes a file's bytes in order, once as a whole and once by the piece, in one pass.
+    """Hashes the bytes of a file of known `size` in order, once as a whole and once by the piece, in one pass.
 
     `offset` is how many bytes have passed, `pieces` the digests of the pieces that are complete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.offset = 0
         self.pieces: list[str] = []
         self._whole = hashlib.sha256()
         self._piece = hashlib.sha256()
 
     def update(self, data: Buffer) -> None:
-        """Take the next bytes. Pieces they complete are appended to `pieces`."""
+        """Take the next bytes; the digests of pieces they complete are appended to `pieces`.
+
+        Raises:
+            ValueError: these bytes go beyond `size`.
+        """
         view = memoryview(data)
+        if self.offset + len(view) > self.size:
+            raise ValueError(f"{self.offset + len(view)} bytes for a file of {self.size}")
         self._whole.update(view)
         while view:
-            room = PIECE_SIZE - self.offset % PIECE_SIZE
-            part = view[:room]
+            _, end = piece_span(self.offset // PIECE_SIZE, self.size)
+            part, view = view[: end - self.offset], view[end - self.offset :]
             self._piece.update(part)
             self.offset += len(part)
-            view = view[room:]
-            if self.offset % PIECE_SIZE == 0:
-                self._close_piece()
+            if self.offset == end:
+                self.pieces.append(self._piece.hexdigest())
+                self._piece = hashlib.sha256()
 
-    def finish(self) -> str:
-        """Close the last, shorter piece and return the sha256 of everything that passed."""
-        if self.offset % PIECE_SIZE:
-            self._close_piece()
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes have passed."""
+        return self.offset == self.size
+
+    def sha256(self) -> str:
+        """The sha256 of everything that has passed."""
         return self._whole.hexdigest()
-
-    def _close_piece(self) -> None:
-        self.pieces.append(self._piece.hexdigest())
-        self._piece = hashlib.sha256()
 
     def copy(self) -> PieceHasher:
         """An independent hasher in the same state, so that bytes can be tried before they are believed."""
-        twin = PieceHasher()
+        twin = PieceHasher(self.size)
         twin.offset, twin.pieces = self.offset, list(self.pieces)
         twin._whole, twin._piece = self._whole.copy(), self._piece.copy()
         return twin
-
-
-def hash_stream(chunks: Iterable[Buffer]) -> PieceHasher:
-    """A hasher that has taken all of `chunks`."""
-    hasher = PieceHasher()
-    for chunk in chunks:
-        hasher.update(chunk)
-    return hasher

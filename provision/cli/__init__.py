@@ -1,0 +1,115 @@
+"""The command line: each command parses, makes one call, and renders. The only package that knows click.
+
+It is also where the outside comes in: the environment, the clock, signals and the terminal are read here and passed on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from provision import __version__
+from provision.errors import ExitCode, Interrupted, ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+COMMANDS = {
+    "lock": "provision.cli.lock",
+    "fill": "provision.cli.fill",
+    "verify": "provision.cli.verify",
+    "serve": "provision.cli.serve",
+    "demo": "provision.cli.demo",
+}
+
+
+class Commands(click.Group):
+    """The commands, each imported when it is used: `provision verify` must not pay for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's shape
+        """In the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's shape
+        """The command, or None where there is no such command."""
+        module = COMMANDS.get(cmd_name)
+        command: click.Command | None = importlib.import_module(module).command if module else None
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but a wrong name is answered with the nearest right one."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from provision.names import nearest
+
+            close = nearest(args[0], COMMANDS, count=1)
+            meant = f" Did you mean `{close[0]}`?" if close else ""
+            ctx.fail(f"No such command `{args[0]}`.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's shape
+        """The exit codes, which scripts rely on."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="provision %(version)s")
+def cli() -> None:
+    """Fill network volumes with model weights from Hugging Face and ModelScope: pinned, resumable, proven.
+
+    A manifest says what is wanted, a lock says what was promised, a volume holds it, and provision can prove it.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with one of `ExitCode`."""
+    signal.signal(signal.SIGTERM, _interrupted)
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        answer: Any = cli.main(args=None if args is None else list(args), prog_name="provision", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _told(Interrupted("interrupted", hint="run the same command again; it resumes"))
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.INPUT
+    except ProvisionError as error:
+        return _told(error)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has left; there is nobody to complain to
+        return ExitCode.FAULT
+    except Exception as error:  # noqa: BLE001 - the last net: a fault of ours, told as one
+        return _confessed(error)
+    return answer if isinstance(answer, int) else ExitCode.DONE
+
+
+def _told(error: ProvisionError) -> int:
+    from provision.cli.console import show_error
+
+    show_error(error)
+    return error.exit_code
+
+
+def _confessed(error: Exception) -> int:
+    import traceback
+
+    from provision.errors import without_secrets
+
+    click.echo(without_secrets("".join(traceback.format_exception(error))), err=True, nl=False)
+    click.echo("error: this is a fault of provision, not of yours", err=True)
+    click.echo("hint: nothing proven is lost; please report the lines above", err=True)
+    return ExitCode.FAULT
+
+
+def _interrupted(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
+    raise KeyboardInterrupt

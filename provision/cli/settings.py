@@ -1,0 +1,68 @@
+"""What comes from the environment: the volume, proxies, certificates. Read here, passed on as values."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provision import __version__
+from provision.errors import VolumeAbsent
+
+if TYPE_CHECKING:
+    from provision.hubs.http import HttpSettings
+
+MOUNTS = ("/runpod-volume", "/workspace")
+"""Where RunPod mounts a network volume: serverless workers, and pods (docs.runpod.io, network volumes)."""
+
+USER_AGENT = f"provision/{__version__}"
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+def volume_path(given: str | None) -> Path:
+    """The volume's root: `--volume` (or PROVISION_VOLUME, through click), else the first of MOUNTS that is a mount.
+
+    Raises:
+        VolumeAbsent: none was given and none is mounted.
+    """
+    if given:
+        return Path(given)
+    for mount in MOUNTS:
+        if os.path.ismount(mount):
+            return Path(mount)
+    raise VolumeAbsent(
+        f"no volume was given, and neither {MOUNTS[0]} nor {MOUNTS[1]} is a mount",
+        hint="attach the network volume, or name a folder: --volume DIR or PROVISION_VOLUME",
+    )
+
+
+def http_settings() -> HttpSettings:
+    """How to reach out, by the environment's usual variables."""
+    from urllib.request import getproxies
+
+    from provision.hubs.http import HttpSettings
+
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    return HttpSettings(user_agent=USER_AGENT, now=time.time, proxies=getproxies(), ca_bundle=bundle or None)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes as people write it: `50G`, `1.5TB`, `512MiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes; k, M, G, T count by thousands, Ki, Mi, Gi, Ti by 1024."""
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"`{value}` is not a size; write it as 50G, 1.5TB or 512MiB", param, ctx)
+        number, unit, binary = match.groups()
+        base = 1024 if binary else 1000
+        return int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))

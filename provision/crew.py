@@ -1,0 +1,93 @@
+"""The crew: many jobs, a few at a time, on threads that never keep the process alive."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from provision.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+FAREWELL = 2.0
+"""Seconds that running jobs are given to notice that they should stop."""
+
+
+class Stop:
+    """A wish to stop, seen by all jobs: `check` raises, `sleep` ends at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Ask everyone to stop."""
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise Interrupted when a stop was asked for."""
+        if self._event.is_set():
+            raise Interrupted("interrupted", hint="run the same command again; it resumes")
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until a stop is asked for; then raise Interrupted."""
+        self._event.wait(seconds)
+        self.check()
+
+
+class Crew(Generic[J, R]):
+    """Runs `work` over jobs on `size` threads. The first exception stops everyone and is raised.
+
+    An interrupt of the waiting thread (a signal) does the same, and does not wait for a job that is stuck in a system
+    call: threads are daemons, and whatever they write must be safe to abandon at any point.
+    """
+
+    def __init__(self, size: int, work: Callable[[J], R], stop: Stop) -> None:
+        self._size, self._work, self._stop = size, work, stop
+
+    def run(self, jobs: Iterable[J]) -> list[R]:
+        """The results, in the order of the jobs."""
+        pending = list(enumerate(jobs))[::-1]
+        answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]] = queue.SimpleQueue()
+        threads = [
+            threading.Thread(target=self._serve, args=(pending, answers), daemon=True)
+            for _ in range(min(self._size, len(pending)))
+        ]
+        expected = len(pending)
+        for thread in threads:
+            thread.start()
+        try:
+            return self._gather(answers, expected)
+        except BaseException:
+            self._stop.set()
+            for thread in threads:
+                thread.join(FAREWELL)
+            raise
+
+    def _serve(
+        self, pending: list[tuple[int, J]], answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]]
+    ) -> None:
+        while True:
+            try:
+                index, job = pending.pop()
+            except IndexError:
+                return
+            try:
+                self._stop.check()
+                answers.put((index, self._work(job), None))
+            except BaseException as error:  # noqa: BLE001 - it is raised again by the waiting thread
+                answers.put((index, None, error))
+
+    @staticmethod
+    def _gather(answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]], expected: int) -> list[R]:
+        results: dict[int, R] = {}
+        for _ in range(expected):
+            index, result, error = answers.get()
+            if error is not None:
+                raise error
+            results[index] = result  # type: ignore[assignment]
+        return [results[index] for index in sorted(results)]

@@ -1,0 +1,137 @@
+"""The assembly of one file: its pieces, in order, from where they cost least, into one partial.
+
+For each piece in turn:
+
+1. held in our own partial, or in another writer's: read it, and believe it if its digest says so;
+2. otherwise, with all pieces after it that nobody holds: one stream from the hub.
+
+Every byte passes the hasher once and in order, so at the end the sha256 of the whole is known without reading the file
+again. A stream that is cut goes on at the byte where it ended; bytes that were proven are not asked for twice.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provision.digest import PieceHasher, piece_count, piece_span
+from provision.errors import ConnectionCut, VolumeTrouble
+from provision.hubs.http import READ_SIZE, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from provision.crew import Stop
+    from provision.hubs.http import Body
+    from provision.lock import LockedFile
+    from provision.progress import Task
+    from provision.retry import Retry
+    from provision.volume.partials import Held, Partial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is asked and told while a file is put together."""
+
+    retry: Retry
+    stop: Stop
+    task: Task
+
+
+class Assembly:
+    """Puts `file` together in `partial`. `fetched` and `reused` count bytes: from the hub, and from what was held."""
+
+    def __init__(self, file: LockedFile, partial: Partial, fetch: Callable[[Wanted], Body], watch: Watch) -> None:
+        self._file, self._partial, self._fetch, self._watch = file, partial, fetch, watch
+        self._hasher = PieceHasher(file.size)
+        self.fetched = 0
+        self.reused = 0
+
+    def run(self) -> PieceHasher:
+        """Go through all pieces; the complete hasher tells what the partial holds now."""
+        index, count = 0, piece_count(self._file.size)
+        while index < count:
+            if self._reuse(index):
+                index += 1
+            else:
+                index = self._stream(index, self._next_held(index + 1, count))
+        return self._hasher
+
+    def _holders(self, index: int) -> Iterator[Held]:
+        """Those who claim to hold a piece, ourselves first."""
+        return (held for held in (self._partial.own, *self._partial.others) if index in held.pieces)
+
+    def _next_held(self, index: int, count: int) -> int:
+        while index < count and not any(self._holders(index)):
+            index += 1
+        return index
+
+    def _reuse(self, index: int) -> bool:
+        return any(self._try(held, index) for held in self._holders(index))
+
+    def _try(self, held: Held, index: int) -> bool:
+        """Read a piece that `held` claims, copying it where it is not ours; True when its digest is the claimed one."""
+        start, end = piece_span(index, self._file.size)
+        trial = self._hasher.copy()
+        try:
+            for offset in range(start, end, READ_SIZE):
+                self._watch.stop.check()
+                data = held.read_at(offset, min(READ_SIZE, end - offset))
+                if not data:
+                    return False
+                trial.update(data)
+                if held is not self._partial.own:
+                    self._partial.write_at(offset, data)
+        except VolumeTrouble as error:
+            self._watch.task.note(f"{self._file.target}: piece {index} cannot be read ({error}); it is fetched again")
+            return False
+        if trial.offset != end or trial.pieces[-1] != held.pieces[index]:
+            return False
+        if held is not self._partial.own:
+            self._partial.record(index, trial.pieces[-1])
+        self._hasher = trial
+        self.reused += end - start
+        self._watch.task.advance(end - start)
+        return True
+
+    def _stream(self, first: int, last: int) -> int:
+        """Fetch pieces `first` to `last` (exclusive), through cuts and stalls; returns `last`."""
+        end = min(piece_span(last - 1, self._file.size)[1], self._file.size)
+        self._watch.retry.call(
+            lambda: self._attempt(end),
+            position=lambda: self._hasher.offset,
+            tell=lambda text: self._watch.task.note(f"{self._file.target}: {text}"),
+        )
+        return last
+
+    def _attempt(self, end: int) -> None:
+        start = self._hasher.offset
+        wanted = Wanted(
+            path=self._file.path, size=self._file.size, sha256=self._file.sha256, start=start, end=end
+        )
+        with closing(self._fetch(wanted)) as body:
+            self._take(body, end)
+        if self._hasher.offset < end:
+            raise ConnectionCut(f"{body.host} ended its answer at byte {self._hasher.offset:,} of {self._file.size:,}")
+
+    def _take(self, body: Body, end: int) -> None:
+        """Write what comes, up to `end`. What the partial has already is passed over, what comes after is not read."""
+        skip = self._hasher.offset - body.start
+        for chunk in body.chunks():
+            self._watch.stop.check()
+            new = memoryview(chunk)[skip : skip + end - self._hasher.offset]
+            skip = max(0, skip - len(chunk))
+            if new:
+                self._keep(new)
+            self.fetched += len(chunk)
+            if self._hasher.offset == end:
+                return
+
+    def _keep(self, data: memoryview) -> None:
+        self._partial.write_at(self._hasher.offset, data)
+        proven = len(self._hasher.pieces)
+        self._hasher.update(data)
+        for index in range(proven, len(self._hasher.pieces)):
+            self._partial.record(index, self._hasher.pieces[index])
+        self._watch.task.advance(len(data))

@@ -1,0 +1,59 @@
+"""What became of each step, and of a whole fill. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provision.errors import ProvisionError
+    from provision.plan import Step
+
+
+class Done(StrEnum):
+    """What was done for one file."""
+
+    KEPT = "kept"
+    FETCHED = "fetched"
+    RESUMED = "resumed"
+    REPAIRED = "repaired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One file's end: bytes that came from a hub, bytes that were proven where they lay, and the error if it failed."""
+
+    step: Step
+    done: Done
+    fetched: int = 0
+    reused: int = 0
+    error: ProvisionError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling:
+    """A whole fill, file by file, in the order of the locks."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file is as promised now."""
+        return all(outcome.error is None for outcome in self.outcomes)
+
+    @property
+    def errors(self) -> tuple[ProvisionError, ...]:
+        """Why files failed."""
+        return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came from hubs."""
+        return sum(outcome.fetched for outcome in self.outcomes)
+
+    @property
+    def reused(self) -> int:
+        """Bytes that did not have to."""
+        return sum(outcome.reused for outcome in self.outcomes)
