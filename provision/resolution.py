@@ -1,0 +1,301 @@
+"""Resolution: a manifest and what hubs say of it become a lock.
+
+A pin stays as long as nobody asks to move it: a model whose entry has not changed is taken from the known lock without
+a question to its hub, and one whose entry has changed is listed again at the commit it was pinned to. Every file ends
+up with a sha256, and every safetensors file with the facts of its header, read by range.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provision.crew import Crew
+from provision.digest import Digest, sha256_of
+from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, ManifestError
+from provision.hubs import Pin
+from provision.hubs.http import Wanted
+from provision.layout import Layout, Placement, target_of
+from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, targets_fault
+from provision.manifest import select
+from provision.names import shown, target_fault
+from provision.tensorfile import HEADER_LENGTH_BYTES, header_length, parse_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from provision.crew import Stop
+    from provision.errors import Issue
+    from provision.hubs import RemoteFile
+    from provision.hubs.supply import Supply
+    from provision.manifest import Manifest, Model, SelectedFile
+
+DEFAULT_BRANCHES = frozenset({"main", "master"})
+"""What Hugging Face and ModelScope take where no revision is asked for."""
+
+READERS = 8
+"""Files whose facts are read at once: small requests, so latency counts, not bandwidth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to resolve. `known`: the lock that stands; `upgrade`: whether the model of that name may move."""
+
+    manifest: Manifest
+    known: Lock | None
+    upgrade: Callable[[str], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """One file to promise, before its facts are known."""
+
+    model: Model
+    pin: Pin
+    remote: RemoteFile
+    selected: SelectedFile
+    target: str
+    known: LockedFile | None
+
+
+def resolve(request: Request, supply: Supply, stop: Stop, tell: Callable[[str], None] = lambda _: None) -> Lock:
+    """The lock that answers `request`.
+
+    Raises:
+        ManifestError: entries that select nothing, or files that cannot all stand where they are wanted: all at once.
+        HeaderMismatch: a safetensors file is something else already on its hub.
+        DigestMismatch: a hub disagrees with a sha256 that the manifest's author promised.
+        HubRefused, HubUnavailable: as their hubs raise them.
+    """
+    return _Resolution(request, supply, stop, tell).lock()
+
+
+def model_meaning(manifest: Manifest, model: Model) -> str:
+    """Identifies an entry and the root it stands below; while it is equal, the locked model still answers the entry."""
+    meaning = json.dumps([manifest.root, model.meaning_sha256], separators=(",", ":"))
+    return sha256_of(meaning.encode())
+
+
+class _Resolution:
+    def __init__(self, request: Request, supply: Supply, stop: Stop, tell: Callable[[str], None]) -> None:
+        self._request, self._supply, self._stop, self._tell = request, supply, stop, tell
+        self._manifest = request.manifest
+        self._issues: list[Issue] = []
+        self._pins: dict[tuple[str, str, str | None], Pin] = {}
+
+    def lock(self) -> Lock:
+        """Choose for all models, so that all faults are told at once; then read the facts that are missing."""
+        kept = {model.name: self._unchanged(model) for model in self._manifest.models}
+        chosen = {model.name: self._choose(model) for model in self._manifest.models if kept[model.name] is None}
+        self._refuse_faults(kept.values(), chosen.values())
+        work = [file for files in chosen.values() for file in files]
+        promised = dict(zip(map(id, work), Crew(READERS, self._promise, self._stop).run(work), strict=True))
+        models = [
+            kept[model.name] or self._locked(model, chosen[model.name], promised) for model in self._manifest.models
+        ]
+        return Lock(
+            project=self._manifest.project,
+            root=self._manifest.root,
+            manifest_sha256=self._manifest.meaning_sha256,
+            models=tuple(models),
+        )
+
+    def _unchanged(self, model: Model) -> LockedModel | None:
+        known = self._request.known
+        if known is None or self._request.upgrade(model.name):
+            return None
+        meaning = model_meaning(self._manifest, model)
+        return next((m for m in known.models if m.name == model.name and m.meaning_sha256 == meaning), None)
+
+    def _previous(self, model: Model) -> LockedModel | None:
+        """The locked model whose pin this one keeps: the same repository, asked for at the same revision."""
+        known = self._request.known
+        if known is None or self._request.upgrade(model.name):
+            return None
+        return next((m for m in known.models if _answers(m, model)), None)
+
+    def _choose(self, model: Model) -> list[_Chosen]:
+        source = model.source
+        previous = self._previous(model)
+        pin = self._pin(model, previous)
+        self._tell(f"{model.name}: {source.hub}://{source.repository} at {pin.commit or pin.revision}")
+        listing = {file.path: file for file in self._supply.files(source.hub, pin)}
+        selection = select(model, listing)
+        self._issues += selection.issues
+        for note in selection.notes:
+            self._tell(f"{model.name}: {note}")
+        known = {file.path: file for file in previous.files} if previous else {}
+        return [
+            _Chosen(
+                model=model,
+                pin=pin,
+                remote=listing[selected.path],
+                selected=selected,
+                target=_target(self._manifest, model, pin, selected),
+                known=known.get(selected.path),
+            )
+            for selected in selection.files
+        ]
+
+    def _pin(self, model: Model, previous: LockedModel | None) -> Pin:
+        source = model.source
+        if previous is not None:
+            return Pin(
+                repository=source.repository,
+                revision=previous.revision,
+                commit=previous.commit,
+                license=previous.license,
+            )
+        key = (source.hub, source.repository, source.revision)
+        if key not in self._pins:  # two entries of one repository are pinned to one commit
+            self._pins[key] = self._supply.resolve(*key)
+        return self._pins[key]
+
+    def _refuse_faults(self, kept: Iterable[LockedModel | None], chosen: Iterable[Sequence[_Chosen]]) -> None:
+        files = [file for group in chosen for file in group]
+        for file in files:
+            fault = target_fault(file.target)
+            if fault:
+                self._issues.append(file.selected.position.issue(f"the target `{shown(file.target)}` {fault}"))
+        if not self._issues:
+            standing = [file.target for model in kept if model for file in model.files]
+            fault = targets_fault([*standing, *(file.target for file in files)])
+            if fault:
+                position = files[0].selected.position if files else self._manifest.models[0].position
+                meant = "give one of them its own `target`"
+                self._issues.append(position.issue(fault, meant=meant))
+        if self._issues:
+            raise ManifestError(self._issues)
+
+    def _locked(self, model: Model, chosen: Sequence[_Chosen], promised: dict[int, LockedFile]) -> LockedModel:
+        pin = chosen[0].pin
+        return LockedModel(
+            name=model.name,
+            source=f"{model.source.hub}://{model.source.repository}",
+            revision=pin.revision,
+            commit=pin.commit,
+            layout=model.layout.value,
+            license=shown(pin.license) if pin.license else None,
+            meaning_sha256=model_meaning(self._manifest, model),
+            files=tuple(sorted((promised[id(file)] for file in chosen), key=lambda file: file.target)),
+        )
+
+    def _promise(self, chosen: _Chosen) -> LockedFile:
+        """The facts of one file: from the known lock where its pin has not moved, else from the hub."""
+        known = chosen.known
+        if known is None:
+            known = LockedFile(
+                path=chosen.remote.path,
+                target=chosen.target,
+                size=chosen.remote.size,
+                sha256=self._sha256(chosen),
+                header=self._header(chosen),
+            )
+        wanted = chosen.selected.sha256
+        if wanted and wanted != known.sha256:
+            raise DigestMismatch(
+                f"{shown(known.path)}: the manifest promises sha256 {wanted}, the hub has {known.sha256}",
+                hint=f"{chosen.selected.position.file}:{chosen.selected.position.line}: "
+                "the file has changed on its hub, or the promise was for another one",
+            )
+        return LockedFile(
+            path=known.path, target=chosen.target, size=known.size, sha256=known.sha256, header=known.header
+        )
+
+    def _sha256(self, chosen: _Chosen) -> str:
+        digest = chosen.remote.digest
+        if digest is not None and digest.algorithm == "sha256":
+            return digest.value
+        return self._read_sha256(chosen, digest)
+
+    def _read_sha256(self, chosen: _Chosen, expected: Digest | None) -> str:
+        """The sha256 of a file that its hub gives none for, read whole and checked against the git blob id, if any."""
+        size = chosen.remote.size
+        reading = _Reading(size)
+        self._supply.retry.call(lambda: self._read_on(chosen, reading), position=lambda: reading.offset)
+        blob = reading.git.hexdigest()
+        if expected is not None and blob != expected.value:
+            raise DigestMismatch(
+                f"{shown(chosen.remote.path)}: the hub lists it as {expected}, its bytes are git:{blob}",
+                hint="something between you and the hub changes files: check proxies and mirrors, then run it again",
+            )
+        return reading.sha256.hexdigest()
+
+    def _read_on(self, chosen: _Chosen, reading: _Reading) -> None:
+        remote = chosen.remote
+        if remote.size == 0:
+            return
+        wanted = Wanted(path=remote.path, size=remote.size, start=reading.offset)
+        with closing(self._supply.open(chosen.model.source.hub, chosen.pin, wanted)) as body:
+            skip = reading.offset - body.start
+            for chunk in body.chunks():
+                self._stop.check()
+                reading.take(chunk[skip:])
+                skip = max(0, skip - len(chunk))
+                if reading.offset == remote.size:
+                    return
+        raise ConnectionCut(f"{body.host} ended its answer early for {shown(remote.path)}")
+
+    def _header(self, chosen: _Chosen) -> HeaderFacts | None:
+        remote = chosen.remote
+        if not remote.path.endswith(".safetensors"):
+            return None
+        try:
+            prefix = self._range(chosen, 0, min(HEADER_LENGTH_BYTES, remote.size))
+            length = header_length(prefix, remote.size)
+            header = parse_header(prefix + self._range(chosen, len(prefix), len(prefix) + length), remote.size)
+        except HeaderMismatch as error:
+            raise HeaderMismatch(
+                f"{shown(remote.path)} of {chosen.pin.repository}: {error.message}",
+                hint="the file is broken on its hub: exclude it, or choose another revision",
+            ) from error
+        return HeaderFacts(
+            sha256=header.sha256,
+            tensors=len(header.tensors),
+            parameters=header.parameters,
+            dtypes=tuple(sorted(header.dtypes.items())),
+        )
+
+    def _range(self, chosen: _Chosen, start: int, end: int) -> bytes:
+        if start == end:
+            return b""
+        remote = chosen.remote
+        wanted = Wanted(path=remote.path, size=remote.size, start=start, end=end)
+        return self._supply.read(chosen.model.source.hub, chosen.pin, wanted)
+
+
+class _Reading:
+    """The digests of a file that is read through without being kept."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.offset = size, 0
+        self.sha256 = hashlib.sha256()
+        self.git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+    def take(self, data: bytes) -> None:
+        data = data[: self.size - self.offset]
+        self.sha256.update(data)
+        self.git.update(data)
+        self.offset += len(data)
+
+
+def _answers(locked: LockedModel, model: Model) -> bool:
+    source = model.source
+    asked = {source.revision} if source.revision is not None else DEFAULT_BRANCHES
+    return locked.revision in asked and locked.source == f"{source.hub}://{source.repository}"
+
+
+def _target(manifest: Manifest, model: Model, pin: Pin, selected: SelectedFile) -> str:
+    if selected.target is not None:
+        return "/".join(part for part in (manifest.root, selected.target) if part)
+    placement = Placement(
+        layout=Layout(model.layout),
+        folder="/".join(part for part in (manifest.root, model.target) if part),
+        repository=pin.repository,
+        revision=pin.revision,
+        commit=pin.commit,
+    )
+    return target_of(selected.path, placement)
