@@ -17,8 +17,6 @@ from provision.manifest.entries import Position
 from provision.manifest.wording import forbidden_character, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from provision.errors import Issue
 
 MAX_BYTES: Final = 1024 * 1024
@@ -52,9 +50,8 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One key of a mapping, and what stands under it."""
+    """What stands under one key of a mapping. `line` and `column` are the key's."""
 
-    key: str
     node: Node
     line: int
     column: int
@@ -62,16 +59,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """Entries in the order of the text, no key twice."""
+    """Entries by key, in the order of the text."""
 
-    entries: tuple[Entry, ...]
+    entries: dict[str, Entry]
     line: int
     column: int
     weight: int
-
-    def entry(self, key: object) -> Entry | None:
-        """What stands under `key`, if anything does."""
-        return next((entry for entry in self.entries if entry.key == key), None)
 
 
 Node = Scalar | Sequence | Mapping
@@ -102,7 +95,7 @@ def plain(node: Node) -> Any:
         case Sequence(items=items):
             return [plain(item) for _, item in items]
         case Mapping(entries=entries):
-            return {entry.key: plain(entry.node) for entry in entries}
+            return {key: plain(entry.node) for key, entry in entries.items()}
 
 
 def without(node: Node, places: set[tuple[int | str, ...]]) -> Node:
@@ -118,11 +111,11 @@ def without(node: Node, places: set[tuple[int | str, ...]]) -> Node:
             items = tuple((label, without(item, inner.get(i, set()))) for i, label, item in kept)
             return Sequence(items=items, line=line, column=column, weight=weight)
         case Mapping(line=line, column=column, weight=weight):
-            entries = tuple(
-                Entry(key=e.key, node=without(e.node, inner.get(e.key, set())), line=e.line, column=e.column)
-                for e in node.entries
-                if () not in inner.get(e.key, set())
-            )
+            entries = {
+                key: Entry(node=without(entry.node, inner.get(key, set())), line=entry.line, column=entry.column)
+                for key, entry in node.entries.items()
+                if () not in inner.get(key, set())
+            }
             return Mapping(entries=entries, line=line, column=column, weight=weight)
 
 
@@ -139,7 +132,7 @@ class _Composer:
     def document(self) -> Node:
         self._loader.get_event()  # the stream's start
         if self._loader.check_event(yaml.StreamEndEvent):
-            self.refuse("the file is empty", None, meant="a manifest starts with `project: NAME`")
+            self.refuse("the file is empty", None, meant="it starts with `project: NAME`")
         self._loader.get_event()  # the document's start
         node = self._node(0)
         self._loader.get_event()  # the document's end
@@ -218,39 +211,43 @@ class _Composer:
 
     def _mapping(self, mark: Any, depth: int) -> Mapping:
         own: dict[str, Entry] = {}
-        merged: list[Entry] = []
+        merged: dict[str, Entry] = {}
         while not self._loader.check_event(yaml.MappingEndEvent):
             is_merge = self._at_merge_key()
             key_mark = self._loader.peek_event().start_mark
             key, node = self._node(depth + 1), self._node(depth + 1)
             if is_merge:
-                merged += self._merged(node, key_mark)
+                merged = self._merged(node, key_mark) | merged  # an earlier merge wins over a later one
             elif isinstance(key, Scalar):
-                self._add(own, Entry(key=key.text or "", node=node, line=key.line, column=key.column), key_mark)
+                self._add(own, key, node)
             else:
                 self._note("a key must be plain text", key_mark)
         self._loader.get_event()
-        for entry in merged:  # an own key wins over a merged one, an earlier merge over a later one
-            own.setdefault(entry.key, entry)
-        weight = 1 + sum(1 + entry.node.weight for entry in own.values())
-        return Mapping(entries=tuple(own.values()), line=mark.line + 1, column=mark.column + 1, weight=weight)
+        entries = own | {key: entry for key, entry in merged.items() if key not in own}
+        weight = 1 + sum(1 + entry.node.weight for entry in entries.values())
+        return Mapping(entries=entries, line=mark.line + 1, column=mark.column + 1, weight=weight)
 
     def _at_merge_key(self) -> bool:
         event = self._loader.peek_event()
         return isinstance(event, yaml.ScalarEvent) and event.style is None and event.value == "<<"
 
-    def _add(self, own: dict[str, Entry], entry: Entry, mark: Any) -> None:
-        first = own.setdefault(entry.key, entry)
-        if first is not entry:
-            self._note(f"{quoted(entry.key)} is here twice: first on line {first.line}", mark)
+    def _add(self, own: dict[str, Entry], key: Scalar, node: Node) -> None:
+        name = key.text or ""
+        if name in own:
+            position = Position(file=self._file, line=key.line, column=key.column)
+            self.issues.append(position.issue(f"{quoted(name)} is here twice: first on line {own[name].line}"))
+            return
+        own[name] = Entry(node=node, line=key.line, column=key.column)
 
-    def _merged(self, node: Node, mark: Any) -> Iterator[Entry]:
+    def _merged(self, node: Node, mark: Any) -> dict[str, Entry]:
         sources = [item for _, item in node.items] if isinstance(node, Sequence) else [node]
+        found: dict[str, Entry] = {}
         for source in sources:
             if isinstance(source, Mapping):
-                yield from source.entries
+                found = source.entries | found
             else:
                 self._note("`<<` takes a mapping, or a list of mappings", mark)
+        return found
 
 
 def _shown(tag: str) -> str:

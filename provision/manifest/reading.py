@@ -114,8 +114,8 @@ def _nulls(node: Node, place: Place) -> Iterator[Place]:
             for index, (_, item) in enumerate(items):
                 yield from _nulls(item, (*place, index))
         case Mapping(entries=entries):
-            for entry in entries:
-                yield from _nulls(entry.node, (*place, entry.key))
+            for key, entry in entries.items():
+                yield from _nulls(entry.node, (*place, key))
 
 
 def _sound_part(node: Mapping, faults: list[ShapeFault], file: str) -> tuple[str, list[Model]]:
@@ -123,7 +123,7 @@ def _sound_part(node: Mapping, faults: list[ShapeFault], file: str) -> tuple[str
     sound = without(node, {_dropped(fault.place) for fault in faults if fault.place}) if faults else node
     if not isinstance(sound, Mapping):
         return "", []
-    root, models = sound.entry("root"), sound.entry("models")
+    root, models = sound.entries.get("root"), sound.entries.get("models")
     items = models.node.items if models and isinstance(models.node, Sequence) else ()
     found = [_model(label, item, file) for label, item in items]
     return place(str(plain(root.node))) if root else "", [model for model in found if model]
@@ -143,7 +143,7 @@ def _issue(node: Mapping, fault: ShapeFault, file: str) -> Issue:
         parent = where
         if isinstance(here, Sequence) and isinstance(part, int):
             where, here = f"{where}[{part}]", here.items[part][1]
-        elif isinstance(here, Mapping) and (entry := here.entry(part)):
+        elif isinstance(here, Mapping) and (entry := here.entries.get(str(part))):
             where, here, key_at = f"{where}.{part}".lstrip("."), entry.node, (entry.line, entry.column)
     line, column = key_at if fault.on_key else (here.line, here.column)
     position = Position(file=file, line=line, column=column, where=parent if fault.on_key else where)
@@ -172,7 +172,7 @@ def _model(label: int, node: Node, file: str) -> Model | None:
 
 def _files(shape: ModelShape, node: Node, file: str, where: str) -> tuple[WantedFile, ...] | None:
     key = "files" if shape.files is not None else "allow_patterns"
-    entry = node.entry(key) if isinstance(node, Mapping) else None
+    entry = node.entries.get(key) if isinstance(node, Mapping) else None
     if entry is None or not isinstance(entry.node, Sequence):
         return None
     shapes: list[str | FileShape] = [*(shape.files or shape.allow_patterns or ())]

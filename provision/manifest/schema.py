@@ -319,8 +319,8 @@ def _tidied(schema: Any) -> Any:
         return [_tidied(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    noise = {"title": str, "default": type(None)}
-    plain = {key: _tidied(value) for key, value in schema.items() if not isinstance(value, noise.get(key, ()))}
+    noise = {key for key, value in schema.items() if (key == "title" and isinstance(value, str)) or value is None}
+    plain = {key: _tidied(value) for key, value in schema.items() if key not in noise}
     choices = [choice for choice in plain.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == 1 and "anyOf" in plain:
         del plain["anyOf"]
