@@ -21,7 +21,7 @@ class ByteStream(FileResponse):
         FileNotFoundError: The file has gone since it was listed.
     """
 
-    chunk_size = 256 * 1024
+    chunk_size = 1 << 20  # each piece costs a hop to a thread: with 64 KiB a stream is five times slower
 
     def __init__(
         self, source: Path, *, etag: str, ranged: bool = True, headers: Mapping[str, str] | None = None

@@ -21,15 +21,19 @@ class FileDigests:
     """What the bytes of one file hash to, in lower-case hexadecimal."""
 
     sha256: str
-    blob_id: str
-    """The id git gives these bytes: sha1 over `blob <size>\\0` and the bytes."""
+    blob_id: str | None
+    """The id git gives these bytes: sha1 over `blob <size>\\0` and the bytes. None where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
     size: int
     mtime_ns: int
+    with_blob_id: bool
     digests: Future[FileDigests]
+
+    def same_file(self, other: _Read) -> bool:
+        return (self.size, self.mtime_ns, self.with_blob_id) == (other.size, other.mtime_ns, other.with_blob_id)
 
 
 class DigestStore:
@@ -39,49 +43,50 @@ class DigestStore:
         self._lock = threading.Lock()
         self._reads: dict[Path, _Read] = {}
 
-    def of(self, path: Path, stat: os.stat_result) -> FileDigests:
+    def of(self, path: Path, stat: os.stat_result, *, with_blob_id: bool) -> FileDigests:
         """The digests of `path`, which has the status `stat`. The first to ask reads the file, the others wait.
 
         Raises:
             OSError: The file cannot be read.
         """
-        read, is_mine = self._claim(path, stat)
-        if is_mine:
+        wanted = _Read(size=stat.st_size, mtime_ns=stat.st_mtime_ns, with_blob_id=with_blob_id, digests=Future())
+        read = self._claim(path, wanted)
+        if read is wanted:
             try:
-                read.digests.set_result(read_digests(path, stat.st_size))
+                read.digests.set_result(read_digests(path, stat.st_size, with_blob_id=with_blob_id))
             except OSError as error:
                 read.digests.set_exception(error)
                 self._forget(path)
         return read.digests.result()
 
-    def _claim(self, path: Path, stat: os.stat_result) -> tuple[_Read, bool]:
+    def _claim(self, path: Path, wanted: _Read) -> _Read:
         with self._lock:
             known = self._reads.get(path)
-            if known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-                return known, False
-            mine = _Read(size=stat.st_size, mtime_ns=stat.st_mtime_ns, digests=Future())
-            self._reads[path] = mine
-            return mine, True
+            if known is not None and known.same_file(wanted):
+                return known
+            self._reads[path] = wanted
+            return wanted
 
     def _forget(self, path: Path) -> None:
         with self._lock:
             self._reads.pop(path, None)
 
 
-def read_digests(path: Path, size: int) -> FileDigests:
-    """Both digests of the file at `path`, which is `size` bytes long, from one pass with bounded memory.
+def read_digests(path: Path, size: int, *, with_blob_id: bool) -> FileDigests:
+    """The digests of the file at `path`, which is `size` bytes long, from one pass with bounded memory.
 
     Raises:
         OSError: The file cannot be read.
     """
     sha256 = hashlib.sha256()
-    blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if with_blob_id else None
     buffer = memoryview(bytearray(READ_SIZE))
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(buffer):
             sha256.update(buffer[:count])
-            blob.update(buffer[:count])
-    return FileDigests(sha256=sha256.hexdigest(), blob_id=blob.hexdigest())
+            if blob:
+                blob.update(buffer[:count])
+    return FileDigests(sha256=sha256.hexdigest(), blob_id=blob.hexdigest() if blob else None)
 
 
 def blob_id(data: bytes) -> str:

@@ -7,8 +7,8 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from provision.serve.digests import DigestStore
-from provision.serve.snapshot import Entry, Snapshot, commit_of, is_lfs, lfs_patterns, license_of
+from provision.serve.digests import DigestStore, blob_id
+from provision.serve.snapshot import Entry, Snapshot, commit_of, is_lfs, lfs_patterns, lfs_pointer, license_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,13 +93,14 @@ class Repository:
 
     def _entry(self, path: str, source: Path, patterns: Sequence[str] | None) -> Entry:
         status = source.stat()
-        digests = self._digests.of(source, status)
+        lfs = is_lfs(path, status.st_size, patterns)
+        digests = self._digests.of(source, status, with_blob_id=not lfs)
         return Entry(
             path=path,
             size=status.st_size,
             sha256=digests.sha256,
-            blob_id=digests.blob_id,
-            lfs=is_lfs(path, status.st_size, patterns),
+            oid=digests.blob_id or blob_id(lfs_pointer(digests.sha256, status.st_size)),
+            lfs=lfs,
             modified=int(status.st_mtime),
             source=source,
         )

@@ -23,7 +23,7 @@ from provision.serve.access import Standing, standing
 from provision.serve.bytestream import ByteStream
 from provision.serve.cdn import address
 from provision.serve.folder import HUGGINGFACE
-from provision.serve.snapshot import Directory, Entry, Snapshot
+from provision.serve.snapshot import Directory, Entry, Snapshot, lfs_pointer
 from provision.serve.undecoded import Undecoded, part
 
 if TYPE_CHECKING:
@@ -178,15 +178,20 @@ def tree_item(item: Entry | Directory, snapshot: Snapshot, *, expand: bool) -> d
     told: dict[str, Any] = {"path": item.path, "lastCommit": last} if expand else {"path": item.path}
     if isinstance(item, Directory):
         return {"type": "directory", "oid": item.oid, "size": 0, **told}
-    lfs = {"lfs": {"oid": item.sha256, "size": item.size, "pointerSize": len(item.pointer)}} if item.lfs else {}
-    return {"type": "file", "oid": item.oid, "size": item.size, **lfs, **told}
+    return {"type": "file", "oid": item.oid, "size": item.size, **_lfs(item, "oid"), **told}
 
 
 def _sibling(entry: Entry, *, blobs: bool) -> dict[str, Any]:
     if not blobs:
         return {"rfilename": entry.path}
-    lfs = {"lfs": {"sha256": entry.sha256, "size": entry.size, "pointerSize": len(entry.pointer)}} if entry.lfs else {}
-    return {"rfilename": entry.path, "size": entry.size, "blobId": entry.oid, **lfs}
+    return {"rfilename": entry.path, "size": entry.size, "blobId": entry.oid, **_lfs(entry, "sha256")}
+
+
+def _lfs(entry: Entry, digest_key: str) -> dict[str, Any]:
+    if not entry.lfs:
+        return {}
+    pointer_size = len(lfs_pointer(entry.sha256, entry.size))
+    return {"lfs": {digest_key: entry.sha256, "size": entry.size, "pointerSize": pointer_size}}
 
 
 def _next_page(request: Request, last: str) -> str:

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from provision.serve.digests import blob_id
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -33,21 +31,12 @@ class Entry:
     path: str
     size: int
     sha256: str
-    blob_id: str
+    oid: str
+    """The git id a hub shows: of the bytes, or of the pointer that stands for LFS bytes in git."""
     lfs: bool
     modified: int
     """Seconds since 1970."""
     source: Path
-
-    @property
-    def oid(self) -> str:
-        """The git id a hub shows: of the bytes, or of the pointer that stands for them in git."""
-        return blob_id(self.pointer) if self.lfs else self.blob_id
-
-    @property
-    def pointer(self) -> bytes:
-        """The text git keeps in place of an LFS file (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
-        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +82,11 @@ class Snapshot:
         found: list[Entry | Directory] = [*below, *_directories(below, root)]
         items = sorted(found, key=lambda item: item.path)
         return tuple(item for item in items if recursive or _parent(item.path) == root)
+
+
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """The text git keeps in place of an LFS file (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
 def commit_of(entries: Iterable[Entry]) -> str:
