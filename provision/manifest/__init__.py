@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.manifest.entries import Layout, Manifest, Model, Position, WantedFile
+from provision.layout import Layout
+from provision.manifest.entries import Manifest, Model, Position, WantedFile
 from provision.manifest.globs import is_glob, matches
 from provision.manifest.selection import SelectedFile, Selection, select
 from provision.manifest.source import Source

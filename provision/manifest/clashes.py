@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.manifest.entries import Layout
+from provision.layout import Layout
 from provision.manifest.globs import is_glob
+from provision.manifest.wording import quoted
+from provision.names import target_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from provision.errors import Issue
     from provision.manifest.entries import Model, Position, WantedFile
 
-_RESERVED = ".provision"  # our own folder on the volume
 _CACHES = {Layout.HF_CACHE, Layout.MODELSCOPE_CACHE}
 
 
@@ -24,7 +25,7 @@ def of(root: str, models: Sequence[Model]) -> Iterator[Issue]:
     targets = [found for model in models for found in _known_targets(model)]
     yield from _same_targets(targets)
     folders = [(model.target, model.position) for model in models]
-    yield from _reserved(root, [*folders, *targets])
+    yield from _unfit(root, [*folders, *targets])
 
 
 def _same_names(models: Sequence[Model]) -> Iterator[Issue]:
@@ -77,7 +78,9 @@ def _same_targets(targets: Sequence[tuple[str, Position]]) -> Iterator[Issue]:
                 yield position.issue(message)
 
 
-def _reserved(root: str, targets: Sequence[tuple[str, Position]]) -> Iterator[Issue]:
+def _unfit(root: str, targets: Sequence[tuple[str, Position]]) -> Iterator[Issue]:
+    """Targets that are too long, or our own, once the root stands before them."""
     for target, position in targets:
-        if _joined(root, target).partition("/")[0] == _RESERVED:
-            yield position.issue(f"`{_RESERVED}` on a volume belongs to provision itself")
+        whole = _joined(root, target)
+        if whole and (fault := target_fault(whole)):
+            yield position.issue(f"the target {quoted(whole)} {fault}")

@@ -7,7 +7,7 @@ Bounded: size, depth, number of nodes (each use of an alias counts all it stands
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import yaml
@@ -99,24 +99,24 @@ def plain(node: Node) -> Any:
 
 
 def without(node: Node, places: set[tuple[int | str, ...]]) -> Node:
-    """`node` without what stands at `places`: keys, and positions in lists as they are now."""
+    """`node` without what stands at `places`: keys, and positions in lists. A list that this empties goes too."""
+    if not places or isinstance(node, Scalar):
+        return node
     inner: dict[int | str, set[tuple[int | str, ...]]] = {}
     for head, *tail in places:
         inner.setdefault(head, set()).add(tuple(tail))
-    match node:
-        case Scalar():
-            return node
-        case Sequence(line=line, column=column, weight=weight):
-            kept = [(i, label, item) for i, (label, item) in enumerate(node.items) if () not in inner.get(i, set())]
-            items = tuple((label, without(item, inner.get(i, set()))) for i, label, item in kept)
-            return Sequence(items=items, line=line, column=column, weight=weight)
-        case Mapping(line=line, column=column, weight=weight):
-            entries = {
-                key: Entry(node=without(entry.node, inner.get(key, set())), line=entry.line, column=entry.column)
-                for key, entry in node.entries.items()
-                if () not in inner.get(key, set())
-            }
-            return Mapping(entries=entries, line=line, column=column, weight=weight)
+    gone = {head for head, tails in inner.items() if () in tails}
+    if isinstance(node, Sequence):
+        kept = [
+            (label, without(item, inner.get(i, set()))) for i, (label, item) in enumerate(node.items) if i not in gone
+        ]
+        return replace(node, items=tuple(kept))
+    left = {key: replace(entry, node=without(entry.node, inner.get(key, set()))) for key, entry in node.entries.items()}
+    return replace(node, entries={key: entry for key, entry in left.items() if key not in gone and not _emptied(entry)})
+
+
+def _emptied(entry: Entry) -> bool:
+    return isinstance(entry.node, Sequence) and not entry.node.items
 
 
 class _Composer:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import Issue, without_secrets
+from provision.layout import Layout
 
 if TYPE_CHECKING:
     from provision.manifest.source import Source
-
-
-class Layout(StrEnum):
-    """How repository paths become paths on the volume."""
-
-    TREE = "tree"  # keep repository paths
-    FLAT = "flat"  # base names only
-    HF_CACHE = "hf-cache"
-    MODELSCOPE_CACHE = "modelscope-cache"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

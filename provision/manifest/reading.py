@@ -6,7 +6,6 @@ What is wrong in one place never hides what is wrong in another: faulty parts ar
 from __future__ import annotations
 
 import stat
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,7 +15,7 @@ from provision.manifest.document import MAX_BYTES, Mapping, Scalar, Sequence, co
 from provision.manifest.entries import Manifest, Model, Position, WantedFile
 from provision.manifest.schema import FileShape, ManifestShape, ModelShape, ShapeFault, checked
 from provision.manifest.source import read_mirror, read_source
-from provision.manifest.wording import place
+from provision.manifest.wording import nearest, place
 
 if TYPE_CHECKING:
     import os
@@ -49,8 +48,8 @@ def _near(path: Path) -> str:
         names = [other.name for other in path.parent.iterdir() if other.suffix in {".yaml", ".yml"}]
     except OSError:
         return f"the folder {path.parent} does not exist, or cannot be read"
-    likely = get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f"did you mean {path.parent / likely[0]}?" if likely else "write one: docs/manifest.md shows how"
+    likely = nearest(path.name, sorted(names))
+    return f"did you mean {path.parent / likely}?" if likely else "write one: docs/manifest.md shows how"
 
 
 def read(text: bytes | str, *, file: str) -> Manifest:

@@ -23,8 +23,8 @@ from pydantic import (
     field_validator,
 )
 
+from provision.layout import Layout
 from provision.manifest import wording
-from provision.manifest.entries import Layout
 from provision.manifest.source import read_mirror, read_source
 from provision.manifest.wording import Fault, did_you_mean, nearest, quoted
 

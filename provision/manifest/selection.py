@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from provision.manifest.globs import is_glob, matches
 from provision.manifest.variants import usable
-from provision.manifest.wording import did_you_mean, quoted
+from provision.manifest.wording import did_you_mean, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 PICKLE_SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")  # formats whose loading can run code
 
 _SHOWN = 5  # paths named in one message
-_COMPARED = 500  # paths compared by difflib for one message
-_COMPARED_LENGTH = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +125,11 @@ def _nothing(claim: _Claim, listing: Sequence[str]) -> Issue:
 
 
 def _nearest(pattern: str, listing: Sequence[str]) -> str:
-    """A folder of that name, the same base name elsewhere or in other case, else the most similar path."""
+    """A folder of that name, else the path most like it."""
     if any(path.startswith(f"{pattern}/") for path in listing):
         return f"{quoted(pattern + '/')} takes the whole folder"
-    base = pattern.rpartition("/")[2].casefold()
-    elsewhere = (path for path in listing if path.rpartition("/")[2].casefold() == base)
-    if found := next(elsewhere, None):
-        return did_you_mean(found)
-    compared = {path[-_COMPARED_LENGTH:]: path for path in islice(_likely_first(pattern, listing), _COMPARED)}
-    close = get_close_matches(pattern[-_COMPARED_LENGTH:], compared, n=1, cutoff=0.6)
-    return did_you_mean(compared[close[0]]) if close else ""
-
-
-def _likely_first(pattern: str, listing: Sequence[str]) -> list[str]:
-    suffix = pattern.rpartition(".")[2]
-    return sorted(listing, key=lambda path: not path.endswith(suffix))
+    likely = nearest(pattern, listing)
+    return did_you_mean(likely) if likely else ""
 
 
 def _idle(model: Model, listing: Sequence[str]) -> Iterator[str]:

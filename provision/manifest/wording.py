@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+from provision import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_NAME = 96
-MAX_PATH_BYTES = 1024
-MAX_SEGMENT_BYTES = 255  # NAME_MAX of every file system in use
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WRONG_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -35,8 +34,7 @@ class Fault(ValueError):
 
 def quoted(text: str) -> str:
     """`text` between backquotes: nothing unprintable, and no more than fits on a line."""
-    shown = text if text.isprintable() else text.encode("unicode_escape").decode()
-    return f"`{shown if len(shown) <= 120 else shown[:58] + '...' + shown[-58:]}`"
+    return f"`{names.shown(text)}`"
 
 
 def did_you_mean(text: str) -> str:
@@ -46,7 +44,7 @@ def did_you_mean(text: str) -> str:
 
 def nearest(text: str, known: Iterable[str]) -> str:
     """The known word that `text` was probably meant to be, or ""."""
-    return next(iter(get_close_matches(text, list(known), n=1, cutoff=0.6)), "")
+    return next(iter(names.nearest(text, known, 1)), "")
 
 
 def forbidden_character(text: str) -> str:
@@ -86,8 +84,6 @@ def place(text: str) -> str:
     stripped = text.rstrip("/")
     if stripped in {"", "."}:
         return ""
-    if re.match(r"[A-Za-z]:", text):
-        raise Fault(f"{quoted(text)} starts with a drive letter, but places are relative to the root")
     if stripped.startswith("~"):
         raise Fault(f"{quoted(text)} starts with `~`, which is not expanded; places are relative to the root")
     return repository_path(stripped)
@@ -111,28 +107,14 @@ def _relative(text: str) -> str:
 
 
 def repository_path(text: str) -> str:
-    """A path of plain segments: nothing absolute, empty, `.` or `..`, and no backslash."""
-    if not text:
-        raise Fault("a path cannot be empty")
-    if "\\" in text:
-        raise Fault(f"{quoted(text)} holds a backslash", meant=did_you_mean(text.replace("\\", "/")))
-    segments = text.split("/")
-    if ".." in segments:
-        raise Fault(f"{quoted(text)} leaves its folder by `..`")
-    if "" in segments or "." in segments:
-        plain = "/".join(segment for segment in segments if segment not in {"", "."})
-        wrong = "an empty" if "" in segments else "a `.`"
-        raise Fault(f"{quoted(text)} has {wrong} segment", meant=did_you_mean(plain) if plain else "")
-    _check_lengths(text, segments)
-    return text
-
-
-def _check_lengths(text: str, segments: list[str]) -> None:
-    if len(text.encode()) > MAX_PATH_BYTES:
-        raise Fault(f"a path has at most {MAX_PATH_BYTES} bytes, this one {len(text.encode())}")
-    longest = max(len(segment.encode()) for segment in segments)
-    if longest > MAX_SEGMENT_BYTES:
-        raise Fault(f"a file or folder name has at most {MAX_SEGMENT_BYTES} bytes, here one has {longest}")
+    """A relative path of plain segments (`names.path_fault`), with what was probably meant where that can be told."""
+    fault = names.path_fault(text)
+    if not fault:
+        return text
+    slashed = text.replace("\\", "/")
+    likely = "/".join(segment for segment in slashed.split("/") if segment not in {"", "."})
+    helps = likely != text and not names.path_fault(likely)
+    raise Fault(f"{quoted(text)} {fault}", meant=did_you_mean(likely) if helps else "")
 
 
 def pattern(text: str) -> str:
