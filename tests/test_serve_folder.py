@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from hub_folder import LARGE, NAME, SMALL, ask, build, tree
 from provision.errors import InputError
 from provision.serve import Folder, open_server, serve
 from provision.serve.digests import DigestStore
+from provision.serve.folder import Repository
 from provision.serve.server import Server
 from provision.serve.snapshot import is_lfs, lfs_patterns
 
@@ -188,3 +190,17 @@ except provision.errors.InputError as error:
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "pip install 'volume-provision[serve]'"
+
+
+def test_a_lying_repository_is_one_overridden_method(place):
+    class Lying(Repository):
+        def entries(self):
+            return tuple(replace(entry, path=f"../../{entry.path}") for entry in super().entries())
+
+    class Hostile(Folder):
+        def make(self, name, place):
+            return Lying(name=name, root=place, within=self.root, digests=DigestStore())
+
+    with Server(Hostile(place.parents[2])) as server:
+        told = ask(f"{server.endpoint}/api/models/{NAME}").json["siblings"]
+    assert {item["rfilename"] for item in told} == {f"../../{path}" for path in tree(place)}

@@ -27,17 +27,12 @@ class FileDigests:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    size: int
-    mtime_ns: int
-    with_blob_id: bool
+    identity: tuple[int, ...]
     digests: Future[FileDigests]
-
-    def same_file(self, other: _Read) -> bool:
-        return (self.size, self.mtime_ns, self.with_blob_id) == (other.size, other.mtime_ns, other.with_blob_id)
 
 
 class DigestStore:
-    """Digests by path, good for as long as size and modification time stay. Safe to share between threads."""
+    """Digests by path, good for as long as inode, size and modification time stay. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +44,8 @@ class DigestStore:
         Raises:
             OSError: The file cannot be read.
         """
-        wanted = _Read(size=stat.st_size, mtime_ns=stat.st_mtime_ns, with_blob_id=with_blob_id, digests=Future())
+        identity = (stat.st_ino, stat.st_size, stat.st_mtime_ns, with_blob_id)
+        wanted = _Read(identity=identity, digests=Future())
         read = self._claim(path, wanted)
         if read is wanted:
             try:
@@ -62,7 +58,7 @@ class DigestStore:
     def _claim(self, path: Path, wanted: _Read) -> _Read:
         with self._lock:
             known = self._reads.get(path)
-            if known is not None and known.same_file(wanted):
+            if known is not None and known.identity == wanted.identity:
                 return known
             self._reads[path] = wanted
             return wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.serve.digests import DigestStore, blob_id
@@ -12,7 +12,6 @@ from provision.serve.snapshot import Entry, Snapshot, commit_of, is_lfs, lfs_pat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 HUGGINGFACE = "hf"
 MODELSCOPE = "modelscope"
@@ -34,6 +33,7 @@ class Folder:
         self.root = root.resolve()
         self._tags = dict(tags or {})
         self._digests = DigestStore()
+        self._repositories: dict[Path, Repository] = {}
 
     def repository(self, hub: str, name: str) -> Repository | None:
         """The repository `name` (`org/name`) of `hub` (`hf` or `modelscope`), or None where there is none."""
@@ -43,6 +43,13 @@ class Folder:
         place = self.root.joinpath(hub, *parts)
         if not place.is_dir() or place.resolve() != place:
             return None
+        known = self._repositories.get(place)
+        if known is None:
+            known = self._repositories.setdefault(place, self.make(name, place))
+        return known
+
+    def make(self, name: str, place: Path) -> Repository:
+        """The repository `name` at `place`, for the first who asks. A test of bad hubs gives another kind."""
         return Repository(name=name, root=place, within=self.root, digests=self._digests, tags=self._tags.get(name, ()))
 
     def repositories(self) -> Iterator[tuple[str, Repository]]:
@@ -62,6 +69,7 @@ class Repository:
         self.tags = tuple(tags)
         self._within = within
         self._digests = digests
+        self._known: dict[str, tuple[object, Entry]] = {}
 
     def entries(self) -> tuple[Entry, ...]:
         """The files as they are now, sorted by path. A file not yet known, or changed, is read to be hashed.
@@ -72,7 +80,7 @@ class Repository:
             OSError: A file cannot be read.
         """
         patterns = self._lfs_patterns()
-        found = [self._entry(path, source, patterns) for path, source in self._files(self.root, "")]
+        found = [self._entry(path, source, patterns) for path, source in self._files(str(self.root), "")]
         return tuple(sorted(found, key=lambda entry: entry.path))
 
     def snapshot(self) -> Snapshot:
@@ -91,8 +99,16 @@ class Repository:
             license=license_of(_text(readme.source)) if readme else None,
         )
 
-    def _entry(self, path: str, source: Path, patterns: Sequence[str] | None) -> Entry:
-        status = source.stat()
+    def _entry(self, path: str, source: str, patterns: tuple[str, ...] | None) -> Entry:
+        status = os.lstat(source)
+        # Every request lists anew, so a file that has not changed must cost next to nothing.
+        identity = (source, status.st_ino, status.st_size, status.st_mtime_ns, patterns)
+        known = self._known.get(path)
+        if known is None or known[0] != identity:
+            known = self._known[path] = (identity, self._read(path, Path(source), status, patterns))
+        return known[1]
+
+    def _read(self, path: str, source: Path, status: os.stat_result, patterns: Sequence[str] | None) -> Entry:
         lfs = is_lfs(path, status.st_size, patterns)
         digests = self._digests.of(source, status, with_blob_id=not lfs)
         return Entry(
@@ -105,32 +121,33 @@ class Repository:
             source=source,
         )
 
-    def _files(self, directory: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    def _files(self, directory: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """Each file's path in the repository, and where its bytes are."""
         with os.scandir(directory) as children:
             for child in children:
                 if not _is_text(child.name):
                     continue
                 if child.is_dir(follow_symlinks=False):
                     if child.name not in _NOT_CONTENT:
-                        yield from self._files(directory / child.name, f"{prefix}{child.name}/")
-                elif source := self._source(directory / child.name):
+                        yield from self._files(child.path, f"{prefix}{child.name}/")
+                elif child.is_file(follow_symlinks=False):
+                    yield prefix + child.name, child.path
+                elif child.is_symlink() and (source := self._linked(child.path)):
                     yield prefix + child.name, source
 
-    def _source(self, path: Path) -> Path | None:
-        """Where the bytes of `path` are; None unless they are a plain file inside the served folder."""
-        source = path.resolve() if path.is_symlink() else path
-        if not source.is_relative_to(self._within):
-            return None
-        return source if source.exists() and stat.S_ISREG(source.lstat().st_mode) else None
+    def _linked(self, link: str) -> str | None:
+        """Where a link ends; None unless that is a plain file inside the served folder."""
+        source = Path(link).resolve()
+        return str(source) if source.is_relative_to(self._within) and source.is_file() else None
 
     def _lfs_patterns(self) -> tuple[str, ...] | None:
-        source = self._source(self.root / ".gitattributes")
-        return lfs_patterns(_text(source)) if source else None
+        source = self._linked(str(self.root / ".gitattributes"))
+        return lfs_patterns(_text(Path(source))) if source else None
 
 
 def _is_text(name: str) -> bool:
     # os.scandir gives each byte that is not UTF-8 as a lone surrogate
-    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+    return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _text(path: Path) -> str:
