@@ -90,10 +90,10 @@ def parse_header(head: bytes, file_size: int) -> Header:
         HeaderFault: the first reason found why this is not a whole, well-formed safetensors file.
     """
     size = HEADER_LENGTH_BYTES + header_length(head, file_size)
+    if head[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] not in (b"{", b""):
+        raise misfit(head, FaultKind.BAD_START, "the header does not begin with {")
     if len(head) < size:
         raise HeaderFault(FaultKind.SHORT_READ, f"{len(head)} bytes were read where {size} are needed")
-    if head[HEADER_LENGTH_BYTES] != ord("{"):
-        raise misfit(head, FaultKind.BAD_START, "the header does not begin with {")
     tensors, metadata = _contents(Cursor(head, HEADER_LENGTH_BYTES, size))
     _check_coverage(tensors, file_size - size)
     dtypes = _parameters_by_dtype(tensors)
@@ -144,8 +144,8 @@ def _metadata(cursor: Cursor) -> dict[str, str]:
 
 
 # An entry as every writer writes it, in one match: three fields in any order, no escapes, numbers surely below 2**64.
-# The part before a field is "nothing right after the {" or a comma, so three fields that fill all three groups are one
-# of each. What does not match goes the long way, which knows more and says what is wrong.
+# Before a field stands nothing right after the {, and a comma elsewhere; three fields that fill all groups are one of
+# each. What does not match goes the long way, which knows more and says what is wrong.
 
 _SMALL = rb"(?:0|[1-9][0-9]{0,18}+)" + SPACE
 _PLAIN_DTYPE = rb'"dtype"' + SPACE + rb":" + SPACE + rb'"([A-Z0-9_]++)"'
@@ -156,7 +156,7 @@ _PLAIN_OFFSETS = (
     rb'"data_offsets"' + SPACE + rb":" + SPACE + rb"\[" + SPACE + rb"(%b),(%b)\]" % (_SMALL, SPACE + _SMALL)
 )
 _PLAIN_FIELD = rb"(?:%b|%b|%b)" % (_PLAIN_DTYPE, _PLAIN_SHAPE, _PLAIN_OFFSETS)
-_PLAIN = re.compile(rb"\{(?:(?:(?<=\{)|,)" + SPACE + _PLAIN_FIELD + SPACE + rb"){3}\}")
+_PLAIN = re.compile(rb"\{(?:(?:(?<=\{)|(?<!\{),)" + SPACE + _PLAIN_FIELD + SPACE + rb"){3}\}")
 
 
 def _plain_tensor(cursor: Cursor, name: str) -> Tensor | None:
@@ -260,7 +260,7 @@ def _check_coverage(tensors: list[Tensor], length: int) -> None:
     for tensor in tensors:
         if tensor.begin != covered:
             kind = FaultKind.HOLE if tensor.begin > covered else FaultKind.OVERLAP
-            message = f"tensor {shown(tensor.name)} begins at byte {tensor.begin} of the data, the one before ends at {covered}"
+            message = f"tensor {shown(tensor.name)} begins at byte {tensor.begin}, the one before ends at {covered}"
             raise HeaderFault(kind, message)
         covered = tensor.end
     if covered > length:
