@@ -1,0 +1,114 @@
+"""Holdings: what a volume has for each promised file, as far as can be told without reading it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.errors import UnsafePath
+from provision.plan import Holding, State
+from provision.volume.journal import bytes_of, journal_name, journals_among, keeps_journal, key_of, partial_name, within
+from provision.volume.mount import is_regular
+from provision.volume.partials import JOURNALS, read_journal
+from provision.volume.paths import parent_and_name
+from provision.volume.receipts import read_receipts, trusted
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from provision.lock import LockedFile
+    from provision.volume.mount import Volume
+    from provision.volume.paths import Folder
+    from provision.volume.receipts import Receipt
+
+
+def survey(
+    volume: Volume, files: Iterable[LockedFile], now: float, receipts: Mapping[str, Receipt] | None = None
+) -> dict[str, Holding]:
+    """What stands for each of `files`, by target. Folders are opened once, receipts and journals listed once.
+
+    `now` is in seconds since the epoch; `receipts` spares reading them again where they are known.
+
+    Raises:
+        UnsafePath: `.provision` is not a plain folder.
+        VolumeTrouble, VolumeError: something cannot be looked at; nothing is taken to be absent then.
+    """
+    known = read_receipts(volume, now) if receipts is None else receipts
+    wanted = list(files)
+    held = _held_by_partials(volume, wanted)
+    holdings: dict[str, Holding] = {}
+    for parent, siblings in _by_parent(wanted).items():
+        try:
+            folder = volume.root.below(parent)
+        except UnsafePath:
+            holdings.update({file.target: Holding(state=State.NOT_A_FILE) for file in siblings})
+            continue
+        for file, found in _standing(folder, siblings):
+            holdings[file.target] = holding_of(file, found, known.get(file.target), held.get(file.target, 0))
+    return holdings
+
+
+def holding_of(file: LockedFile, found: os.stat_result | None, receipt: Receipt | None, held: int) -> Holding:
+    """The holding, from what stands, the newest receipt, and the bytes that partials hold. Pure."""
+    if found is None:
+        return Holding(state=State.ABSENT, held=held)
+    if not is_regular(found):
+        return Holding(state=State.NOT_A_FILE)
+    state = _state(file, found, receipt)
+    if state is State.WRONG_SIZE and receipt is not None and receipt.sha256 == file.sha256:
+        pieces = within(dict(enumerate(receipt.pieces)), file.size, found.st_size)
+        held = max(held, bytes_of(pieces, file.size))
+    return Holding(state=state, size=found.st_size, held=held)
+
+
+def _state(file: LockedFile, found: os.stat_result, receipt: Receipt | None) -> State:
+    vouched = receipt.sha256 if receipt is not None and trusted(receipt, found) else None
+    if vouched not in {None, file.sha256}:
+        return State.OTHER_VERSION
+    if found.st_size != file.size:
+        return State.WRONG_SIZE
+    return State.PROVEN if vouched else State.UNPROVEN
+
+
+def _by_parent(files: Iterable[LockedFile]) -> dict[str, list[LockedFile]]:
+    groups: dict[str, list[LockedFile]] = {}
+    for file in files:
+        groups.setdefault(parent_and_name(file.target)[0], []).append(file)
+    return groups
+
+
+def _standing(folder: Folder | None, files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, os.stat_result | None]]:
+    if folder is None:
+        yield from ((file, None) for file in files)
+        return
+    with folder:
+        for file in files:
+            yield file, folder.stat(parent_and_name(file.target)[1])
+
+
+def _held_by_partials(volume: Volume, files: Iterable[LockedFile]) -> dict[str, int]:
+    """By target, the bytes that the fullest partial holds."""
+    state = volume.state(JOURNALS)
+    if state is None:
+        return {}
+    with state:
+        writers = journals_among(state.names())
+        keyed = ((file, key_of(file)) for file in files if writers and keeps_journal(file))
+        return {
+            file.target: max(_held_by(volume, state, file, key, writer) for writer in writers[key])
+            for file, key in keyed
+            if key in writers
+        }
+
+
+def _held_by(volume: Volume, state: Folder, file: LockedFile, key: str, writer: str) -> int:
+    journal = read_journal(state, journal_name(key, writer), file)
+    if journal is None:
+        return 0
+    parent, _ = parent_and_name(file.target)
+    try:
+        found = volume.stat(f"{parent}/{partial_name(key, writer)}".lstrip("/"))
+    except UnsafePath:
+        return 0
+    length = found.st_size if found is not None and is_regular(found) else 0
+    return bytes_of(within(journal.pieces, file.size, length), file.size)

@@ -1,0 +1,87 @@
+"""Copies of the locks of all projects that fill a volume, so that it can be verified by whoever mounts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.errors import LockUnreadable, UnsafePath
+from provision.lock import LOCK_SUFFIX, dumps, loads
+from provision.names import path_fault, shown
+
+if TYPE_CHECKING:
+    from provision.lock import Lock
+    from provision.volume.mount import Volume
+    from provision.volume.paths import Folder
+
+_FOLDER = "locks"
+_LIMIT = 64 * 1024 * 1024  # bytes; a lock of 100,000 files has a third of it
+
+
+def write_lock(volume: Volume, lock: Lock) -> bool:
+    """Leave a copy of `lock` on the volume, in one moment; False when exactly this copy was there.
+
+    Raises:
+        VolumeError: as Folder does.
+    """
+    text, name = dumps(lock).encode(), _name(lock.project)
+    with volume.made_state(_FOLDER) as folder:
+        if _text(folder, name) == text:
+            return False
+        folder.write_file(name, text)
+        return True
+
+
+def read_lock(volume: Volume, project: str) -> Lock | None:
+    """The copy of `project`'s lock; None when the volume has none.
+
+    Raises:
+        LockUnreadable: it is damaged, or not of this project.
+        VolumeError: as Folder does.
+    """
+    folder = volume.state(_FOLDER)
+    if folder is None:
+        return None
+    with folder:
+        return _parsed(folder, _name(project))
+
+
+def read_locks(volume: Volume) -> list[Lock]:
+    """Every lock on the volume, by project. One that cannot be read is not passed over.
+
+    Raises:
+        LockUnreadable, VolumeError: as `read_lock`.
+    """
+    folder = volume.state(_FOLDER)
+    if folder is None:
+        return []
+    with folder:
+        names = sorted(name for name in folder.names() if name.endswith(LOCK_SUFFIX))
+        return [lock for name in names if (lock := _parsed(folder, name)) is not None]
+
+
+def _name(project: str) -> str:
+    fault = "has a `/`" if "/" in project else path_fault(project + LOCK_SUFFIX)
+    if fault:
+        raise UnsafePath(f"`{shown(project)}` cannot be a project's name: it {fault}", hint="name it otherwise")
+    return project + LOCK_SUFFIX
+
+
+def _parsed(folder: Folder, name: str) -> Lock | None:
+    text = _text(folder, name)
+    if text is None:
+        return None
+    path, hint = shown(f"{folder.path}/{name}", 300), "run `provision fill` with the project's lock to replace the copy"
+    if len(text) > _LIMIT:
+        raise LockUnreadable(f"{path} is too large to be a lock", hint=hint)
+    lock = loads(text, file=path)
+    if lock.project + LOCK_SUFFIX != name:
+        raise LockUnreadable(f"{path} is the lock of another project, `{shown(lock.project)}`", hint=hint)
+    return lock
+
+
+def _text(folder: Folder, name: str) -> bytes | None:
+    file = folder.open_file(name)
+    if file is None:
+        return None
+    with file:
+        return file.read_at(0, _LIMIT + 1)
