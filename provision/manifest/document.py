@@ -105,14 +105,12 @@ def without(node: Node, places: set[tuple[int | str, ...]]) -> Node:
     inner: dict[int | str, set[tuple[int | str, ...]]] = {}
     for head, *tail in places:
         inner.setdefault(head, set()).add(tuple(tail))
-    gone = {head for head, tails in inner.items() if () in tails}
     if isinstance(node, Sequence):
-        kept = [
-            (label, without(item, inner.get(i, set()))) for i, (label, item) in enumerate(node.items) if i not in gone
-        ]
-        return replace(node, items=tuple(kept))
-    left = {key: replace(entry, node=without(entry.node, inner.get(key, set()))) for key, entry in node.entries.items()}
-    return replace(node, entries={key: entry for key, entry in left.items() if key not in gone and not _emptied(entry)})
+        kept = [(i, label, item) for i, (label, item) in enumerate(node.items) if () not in inner.get(i, ())]
+        return replace(node, items=tuple((label, without(item, inner.get(i, set()))) for i, label, item in kept))
+    left = {key: entry for key, entry in node.entries.items() if () not in inner.get(key, ())}
+    left = {key: replace(entry, node=without(entry.node, inner.get(key, set()))) for key, entry in left.items()}
+    return replace(node, entries={key: entry for key, entry in left.items() if not _emptied(entry)})
 
 
 def _emptied(entry: Entry) -> bool:

@@ -63,10 +63,17 @@ def read(text: bytes | str, *, file: str) -> Manifest:
     checked_shape = checked(ManifestShape, plain(node))
     faults = _all_faults(node, checked_shape)
     root, models = _sound_part(node, faults, file)
-    issues = [*found, *(_issue(node, fault, file) for fault in faults), *clashes.of(root, models)]
+    issues = [*_joined(found, [_issue(node, fault, file) for fault in faults]), *clashes.of(root, models)]
     if issues or isinstance(checked_shape, list):
         _refuse(issues)
     return Manifest(project=checked_shape.project, root=root, models=tuple(models), path=file)
+
+
+def _joined(of_text: Iterable[Issue], of_shape: Iterable[Issue]) -> list[Issue]:
+    """A value that is no fit text is not told again for being no fit name."""
+    first = list(of_text)
+    told = {(issue.line, issue.column) for issue in first}
+    return [*first, *(issue for issue in of_shape if (issue.line, issue.column) not in told)]
 
 
 def _refuse(issues: Iterable[Issue]) -> NoReturn:

@@ -11,6 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from provision import names
+from provision.errors import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,8 +34,8 @@ class Fault(ValueError):
 
 
 def quoted(text: str) -> str:
-    """`text` between backquotes: nothing unprintable, and no more than fits on a line."""
-    return f"`{names.shown(text)}`"
+    """`text` between backquotes: no credential, nothing unprintable, and no more than fits on a line."""
+    return f"`{names.shown(without_secrets(text))}`"
 
 
 def did_you_mean(text: str) -> str:
