@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -118,18 +119,20 @@ def test_gitattributes_decides_what_is_lfs_where_there_is_one():
 
 
 def test_a_file_is_read_once_however_many_ask(tmp_path):
-    fifo = tmp_path / "fifo"  # a second reading of it would never end
+    fifo = tmp_path / "fifo"  # its bytes can be read only once
     os.mkfifo(fifo)
     store, status, found = DigestStore(), fifo.stat(), []
-    askers = [
-        threading.Thread(target=lambda: found.append(store.of(fifo, status, with_blob_id=True))) for _ in range(4)
-    ]
+
+    def ask_for_digest():
+        found.append(store.of(fifo, status, with_blob_id=False).sha256)
+
+    askers = [threading.Thread(target=ask_for_digest, daemon=True) for _ in range(4)]
     for asker in askers:
         asker.start()
-    fifo.write_bytes(b"")
+    fifo.write_bytes(b"once")
     for asker in askers:
         asker.join(10)
-    assert [digests.blob_id for digests in found] == ["e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"] * 4
+    assert found == [hashlib.sha256(b"once").hexdigest()] * 4
 
 
 def test_a_file_that_cannot_be_read_is_asked_again_next_time(tmp_path):
@@ -143,14 +146,17 @@ def test_a_file_that_cannot_be_read_is_asked_again_next_time(tmp_path):
     assert store.of(path, status, with_blob_id=False).sha256.startswith("e3b0c442")
 
 
-def test_a_changed_file_is_read_again(place, folder):
+def test_a_file_changed_in_place_is_read_again_and_the_others_are_not(place, folder):
     repository = folder.repository("hf", NAME)
     before = repository.snapshot()
-    (place / LARGE).write_bytes(b"short")
+    changed = place / LARGE
+    stamp = changed.stat().st_mtime_ns
+    changed.write_bytes(bytes(changed.stat().st_size))
+    os.utime(changed, ns=(stamp, stamp + 1))
     after = repository.snapshot()
     assert after.commit != before.commit
-    assert after.find(SMALL) == before.find(SMALL)
-    assert after.find(LARGE).sha256 != before.find(LARGE).sha256
+    assert after.find(LARGE).sha256 == hashlib.sha256(changed.read_bytes()).hexdigest()
+    assert after.find(SMALL) is before.find(SMALL)
 
 
 def test_serve_announces_when_it_can_answer(place):

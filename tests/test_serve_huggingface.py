@@ -128,6 +128,8 @@ def all_of_tree(server, query="recursive=true"):
 def test_a_tree_in_pages_of_two_is_the_whole_tree(tmp_path, place, serving):
     with serving() as whole:
         expected = all_of_tree(whole)
+        assert len(ask(f"{whole.endpoint}/api/models/{NAME}/tree/main?recursive=true&limit=3").json) == 3
+        assert all_of_tree(whole, "recursive=true&limit=3") == expected
     with serving(page=2) as paged:
         assert len(ask(f"{paged.endpoint}/api/models/{NAME}/tree/main?recursive=true").json) == 2
         assert all_of_tree(paged) == expected
