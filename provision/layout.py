@@ -13,6 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from posixpath import basename, join, normpath
+from typing import TYPE_CHECKING
+
+from provision.digest import is_git_id
+
+if TYPE_CHECKING:
+    from provision.lock import LockedModel
 
 
 class Layout(StrEnum):
@@ -51,3 +57,29 @@ def _below(path: str, placement: Placement) -> str:
             return f"models--{dashed}/snapshots/{placement.commit or placement.revision}/{path}"
         case Layout.MODELSCOPE_CACHE:
             return f"models/{dashed}/snapshots/{placement.revision}/{path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """A small file that a layout needs beside the promised ones; `target` is under the volume."""
+
+    target: str
+    text: str
+
+
+def sidecars(model: LockedModel) -> tuple[Sidecar, ...]:
+    """What a hub's client looks for before it looks for files.
+
+    The Hugging Face client follows `refs/REVISION` to a commit, reads it without stripping (so no line feed), and asks
+    for `refs/main` where its caller names no revision; a model pinned by commit is found under that name.
+    """
+    if model.layout != Layout.HF_CACHE or model.commit is None:
+        return ()
+    name = "main" if is_git_id(model.revision) else model.revision
+    cache = f"models--{model.repository.replace('/', '--')}"
+    folders = {
+        file.target.removesuffix(f"{cache}/snapshots/{model.commit}/{file.path}")
+        for file in model.files
+        if file.target.endswith(f"{cache}/snapshots/{model.commit}/{file.path}")
+    }
+    return tuple(Sidecar(target=f"{folder}{cache}/refs/{name}", text=model.commit) for folder in sorted(folders))

@@ -20,7 +20,7 @@ from provision.errors import InputError
 from provision.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from provision.lock import Lock, LockedFile, LockedModel
 
@@ -70,6 +70,11 @@ class Step:
     action: Action
     missing: int
 
+    @property
+    def touches(self) -> bool:
+        """Whether the file's bytes are read or written at all."""
+        return self.action not in {Action.KEEP, Action.REFUSE}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -86,7 +91,7 @@ class Plan:
         """Bytes expected to come from hubs."""
         return sum(step.missing for step in self.steps)
 
-    def room_needed(self, holdings: dict[str, Holding]) -> int:
+    def room_needed(self, holdings: Mapping[str, Holding]) -> int:
         """Bytes by which the volume is expected to grow: what is missing, less what stands and will be replaced."""
         return sum(_growth(step, holdings[step.file.target]) for step in self.steps)
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from provision.crew import Stop
     from provision.hubs.http import Body
-    from provision.lock import LockedFile
     from provision.progress import Task
     from provision.retry import Retry
-    from provision.volume.partials import Held, Partial
+    from provision.volume.files import File
+    from provision.volume.partials import Partial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,16 @@ class Watch:
 
 
 class Assembly:
-    """Puts `file` together in `partial`. `fetched` and `reused` count bytes: from the hub, and from what was held."""
+    """Puts a file together in its `partial`; `fetch` opens a stream of its bytes.
 
-    def __init__(self, file: LockedFile, partial: Partial, fetch: Callable[[Wanted], Body], watch: Watch) -> None:
-        self._file, self._partial, self._fetch, self._watch = file, partial, fetch, watch
-        self._hasher = PieceHasher(file.size)
+    `reuse` False: whoever holds pieces is not asked. `fetched` and `reused` count bytes: those that came from the hub,
+    and those that were proven where they lay.
+    """
+
+    def __init__(self, partial: Partial, fetch: Callable[[Wanted], Body], watch: Watch, *, reuse: bool = True) -> None:
+        self._reuses = reuse
+        self._file, self._partial, self._fetch, self._watch = partial.file, partial, fetch, watch
+        self._hasher = PieceHasher(partial.file.size)
         self.fetched = 0
         self.reused = 0
 
@@ -55,12 +60,19 @@ class Assembly:
             if self._reuse(index):
                 index += 1
             else:
-                index = self._stream(index, self._next_held(index + 1, count))
+                index = self._next_held(index + 1, count)
+                self._stream(piece_span(index - 1, self._file.size)[1])
         return self._hasher
 
-    def _holders(self, index: int) -> Iterator[Held]:
-        """Those who claim to hold a piece, ourselves first."""
-        return (held for held in (self._partial.own, *self._partial.others) if index in held.pieces)
+    def _holders(self, index: int) -> Iterator[tuple[Partial | File, str]]:
+        """Those who claim to hold a piece, ourselves first, with the digest that its bytes must have."""
+        if not self._reuses:
+            return
+        if index in self._partial.held:
+            yield self._partial, self._partial.held[index]
+        for other in self._partial.others:
+            if index in other.pieces:
+                yield other.file, other.pieces[index]
 
     def _next_held(self, index: int, count: int) -> int:
         while index < count and not any(self._holders(index)):
@@ -68,48 +80,44 @@ class Assembly:
         return index
 
     def _reuse(self, index: int) -> bool:
-        return any(self._try(held, index) for held in self._holders(index))
+        return any(self._try(holder, index, digest) for holder, digest in self._holders(index))
 
-    def _try(self, held: Held, index: int) -> bool:
-        """Read a piece that `held` claims, copying it where it is not ours; True when its digest is the claimed one."""
+    def _try(self, holder: Partial | File, index: int, digest: str) -> bool:
+        """Read a piece from `holder`, copying it where it is not ours; True when it has the claimed `digest`."""
         start, end = piece_span(index, self._file.size)
         trial = self._hasher.copy()
         try:
             for offset in range(start, end, READ_SIZE):
                 self._watch.stop.check()
-                data = held.read_at(offset, min(READ_SIZE, end - offset))
+                data = holder.read_at(offset, min(READ_SIZE, end - offset))
                 if not data:
                     return False
                 trial.update(data)
-                if held is not self._partial.own:
+                if holder is not self._partial:
                     self._partial.write_at(offset, data)
         except VolumeTrouble as error:
             self._watch.task.note(f"{self._file.target}: piece {index} cannot be read ({error}); it is fetched again")
             return False
-        if trial.offset != end or trial.pieces[-1] != held.pieces[index]:
+        if trial.offset != end or trial.pieces[-1] != digest:
             return False
-        if held is not self._partial.own:
-            self._partial.record(index, trial.pieces[-1])
+        if holder is not self._partial:
+            self._partial.record(index, digest)
         self._hasher = trial
         self.reused += end - start
         self._watch.task.advance(end - start)
         return True
 
-    def _stream(self, first: int, last: int) -> int:
-        """Fetch pieces `first` to `last` (exclusive), through cuts and stalls; returns `last`."""
-        end = min(piece_span(last - 1, self._file.size)[1], self._file.size)
+    def _stream(self, end: int) -> None:
+        """Fetch from where the hasher stands to `end`, through cuts and stalls."""
         self._watch.retry.call(
             lambda: self._attempt(end),
             position=lambda: self._hasher.offset,
             tell=lambda text: self._watch.task.note(f"{self._file.target}: {text}"),
         )
-        return last
 
     def _attempt(self, end: int) -> None:
         start = self._hasher.offset
-        wanted = Wanted(
-            path=self._file.path, size=self._file.size, sha256=self._file.sha256, start=start, end=end
-        )
+        wanted = Wanted(path=self._file.path, size=self._file.size, sha256=self._file.sha256, start=start, end=end)
         with closing(self._fetch(wanted)) as body:
             self._take(body, end)
         if self._hasher.offset < end:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Self
 from provision.errors import VolumeAbsent
 from provision.names import STATE_FOLDER, shown
 from provision.volume.faults import faults_at, volume_fault
-from provision.volume.paths import Folder, Root
+from provision.volume.paths import Folder, Root, parent_and_name
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from provision.volume.files import File
 
 _README = b"""This folder belongs to `provision`, which fills this volume with model weights.
 
@@ -77,6 +79,26 @@ class Volume:
             return None
         with folder:
             return folder.stat(name)
+
+    def open_file(self, target: str) -> File | None:
+        """The regular file at `target`, open for reading; None when it, or a folder on the way, is absent."""
+        parent, name = parent_and_name(target)
+        folder = self.root.below(parent)
+        if folder is None:
+            return None
+        with folder:
+            return folder.open_file(name)
+
+    def write_file(self, target: str, data: bytes) -> None:
+        """`target` holds `data`, which is small, from one moment to the next; nothing is done where it does already."""
+        parent, name = parent_and_name(target)
+        with self.root.made_below(parent) as folder:
+            standing = folder.open_file(name)
+            if standing is not None:
+                with standing:
+                    if standing.read_at(0, len(data) + 1) == data:
+                        return
+            folder.write_file(name, data)
 
     def state(self, name: str) -> Folder | None:
         """The folder `name` that provision keeps for itself on the volume; None when it is absent."""

@@ -1,0 +1,124 @@
+"""`provision fill`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provision.cli import console, options, settings
+from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
+from provision.errors import worst
+
+if TYPE_CHECKING:
+    from provision.crew import Stop
+    from provision.lock import Lock
+    from provision.transfer.fill import Means
+
+FILES_AT_ONCE = 4
+
+
+@click.command("fill")
+@options.projects
+@options.manifests
+@options.volume
+@click.option(
+    "--volume-size",
+    type=settings.Size(),
+    envvar="PROVISION_VOLUME_SIZE",
+    help="What the volume holds in all, as 50G: `df` on a network volume shows the whole cluster.",
+)
+@click.option("--locked", is_flag=True, help="Exit 4 if a lock is missing, instead of making it.")
+@click.option("--frozen", is_flag=True, help="Use the locks as they are; manifests are not even read.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing on the volume.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(1, 64), default=FILES_AT_ONCE, show_default=True, help="Files at once."
+)
+@options.output
+@options.quiet
+def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | None:
+    """Bring a volume to its locks: fetch what is missing, resume what was cut, repair what is damaged.
+
+    A file gets its name only when its length, sha256 and safetensors header are as locked. Interrupted or killed, the
+    same command goes on where it stopped; nothing that is proven is fetched twice. A missing lock is made first; a lock
+    that does not belong to its manifest any more is refused. Without PROJECT, every manifest's lock is filled.
+    """
+    asked = _Asked(**flags)
+    with options.json_errors(asked.output):
+        found = find(projects, Path(manifests))
+        return _fill(found, asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    volume: str | None
+    volume_size: int | None
+    locked: bool
+    frozen: bool
+    dry_run: bool
+    jobs: int
+    output: str
+    quiet: bool
+
+
+def _fill(found: list[Project], asked: _Asked) -> int | None:
+    from provision.crew import Stop
+    from provision.report import document, text
+    from provision.transfer.fill import fill, prospect
+    from provision.volume.mount import Volume
+
+    stop = Stop()
+    with Volume.open(str(settings.volume_path(asked.volume))) as volume:
+        locks = [_lock(project, asked, stop) for project in found]
+        ahead = prospect(volume, locks, time.time())
+        if asked.dry_run:
+            lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
+            options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)
+            return None
+        filling = fill(volume, ahead, _means(asked, stop))
+        paint = text.Paint(enabled=console.colour())
+        options.show(text.filling_lines(filling, paint), document.filling_document(filling, volume.path), asked.output)
+    if filling.ok:
+        return None
+    error = worst(filling.errors)
+    if asked.output == "text":
+        console.show_error(error)
+    return error.exit_code
+
+
+def _lock(project: Project, asked: _Asked, stop: Stop) -> Lock:
+    """The project's lock: as it is (frozen), fresh or refused (locked), made when there is none."""
+    if asked.frozen:
+        return required_lock(project)
+    known = required_lock(project) if asked.locked else read_lock(project)
+    if known is not None:
+        check_fresh(project, known)
+        return known
+    from provision.cli.supplies import supply
+    from provision.resolution import Request, resolve
+
+    tell = (lambda _: None) if asked.quiet else console.say
+    made = resolve(Request(manifest=read_manifest(project), known=None), supply(stop, tell), stop, tell)
+    if not asked.dry_run:
+        write_lock(project, made)
+        tell(f"made {project.lock}: commit it")
+    return made
+
+
+def _means(asked: _Asked, stop: Stop) -> Means:
+    from provision.cli.supplies import supply
+    from provision.transfer.fill import Means
+    from provision.volume.writer import new_writer
+
+    return Means(
+        supply=supply(stop, console.say),
+        writer=new_writer(),
+        progress=console.progress(quiet=asked.quiet),
+        stop=stop,
+        clock=time.time,
+        files_at_once=asked.jobs,
+        volume_size=asked.volume_size,
+    )

@@ -1,0 +1,123 @@
+"""`provision lock`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provision.cli import console, options
+from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
+from provision.errors import InputError, LockStale
+from provision.names import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provision.lock import Lock
+    from provision.manifest import Manifest
+
+EVERY = "*"
+
+
+@click.command("lock")
+@options.projects
+@options.manifests
+@click.option(
+    "--check", is_flag=True, help="Change nothing, ask no hub; exit 4 if a lock does not belong to its manifest."
+)
+@click.option(
+    "--upgrade",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value=EVERY,
+    help="Move pins to what their revisions stand at now: of all models, or of the one named NAME.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, write nothing.")
+@options.output
+@options.quiet
+def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> None:
+    """Resolve manifests to locks: the commit, size and sha256 of every file.
+
+    Pins stay where they are unless --upgrade is given; only what changed in a manifest is asked for anew. What changes
+    is printed, file by file, with bytes. Without PROJECT, every manifest is locked.
+    """
+    asked = _Asked(**flags)
+    with options.json_errors(asked.output):
+        named, upgrade = _split(projects, asked.upgrade, Path(manifests))
+        found = find(named, Path(manifests))
+        if asked.check:
+            _check(found)
+        else:
+            _lock(found, upgrade, asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    check: bool
+    upgrade: str | None
+    dry_run: bool
+    output: str
+    quiet: bool
+
+
+def _split(projects: Sequence[str], upgrade: str | None, folder: Path) -> tuple[list[str], str | None]:
+    """`--upgrade NAME` may also be a flag followed by the first PROJECT: told apart by what the manifests say."""
+    if upgrade is None or upgrade == EVERY:
+        return list(projects), upgrade
+    models = {model.name for project in find(projects, folder) for model in read_manifest(project).models}
+    if upgrade in models:
+        return list(projects), upgrade
+    try:
+        find([upgrade], folder)
+    except InputError as error:
+        close = nearest(upgrade, sorted(models), count=1)
+        raise InputError(
+            f"--upgrade {upgrade}: there is no model and no project of that name",
+            hint=f"did you mean `{close[0]}`?" if close else f"the models are {', '.join(sorted(models))}",
+        ) from error
+    return [upgrade, *projects], EVERY
+
+
+def _check(projects: Sequence[Project]) -> None:
+    """Go through all of them, so that one run tells all that is stale."""
+    stale: list[LockStale] = []
+    for project in projects:
+        try:
+            check_fresh(project, required_lock(project))
+        except LockStale as error:
+            stale.append(error)
+        else:
+            console.out(f"{project.name}: the lock belongs to its manifest")
+    if stale:
+        raise LockStale("\n".join(error.message for error in stale), hint=stale[0].hint)
+
+
+def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> None:
+    from provision.difference import difference
+    from provision.report import document, text
+
+    lines: list[str] = []
+    documents: list[dict[str, Any]] = []
+    for project in projects:
+        known = read_lock(project)
+        lock = _resolved(read_manifest(project), known, upgrade, asked)
+        change = difference(known, lock)
+        lines += text.difference_lines(project.name, change, lock.size)
+        documents.append(document.difference_document(project.name, change, stale=lock != known))
+        if lock != known and not asked.dry_run:
+            write_lock(project, lock)
+    options.show(lines, {"schema": document.SCHEMA, "ok": True, "projects": documents}, asked.output)
+
+
+def _resolved(manifest: Manifest, known: Lock | None, upgrade: str | None, asked: _Asked) -> Lock:
+    from provision.cli.supplies import supply
+    from provision.crew import Stop
+    from provision.resolution import Request, resolve
+
+    stop = Stop()
+    tell = (lambda _: None) if asked.quiet else console.say
+    request = Request(manifest=manifest, known=known, upgrade=lambda name: upgrade in {EVERY, name})
+    return resolve(request, supply(stop, tell), stop, tell)

@@ -1,0 +1,26 @@
+"""Puts together what resolution and transfer get their facts and bytes from."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from provision.cli import settings
+from provision.hubs.http import Http
+from provision.hubs.schemes import open_hub
+from provision.hubs.settings import HubSettings
+from provision.hubs.supply import Supply
+from provision.retry import Patience, Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.crew import Stop
+
+
+def supply(stop: Stop, tell: Callable[[str], None]) -> Supply:
+    """Hubs by their own settings, HTTP by the environment's, patience that a stop cuts short."""
+    http = settings.http_settings()
+    retry = Retry(patience=Patience(), sleep=stop.sleep, tell=tell)
+    hub_of = cache(lambda scheme: open_hub(scheme, HubSettings(http=http)))
+    return Supply(hub_of, Http(http), retry)

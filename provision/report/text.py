@@ -1,0 +1,124 @@
+"""Text for people: one line per file that matters, counts, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provision.difference import Change
+from provision.names import shown
+from provision.plan import Action
+from provision.progress import size_text
+from provision.verification import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from provision.difference import Difference, FileChange
+    from provision.plan import Plan
+    from provision.transfer.outcome import Filling, Outcome
+    from provision.verification import Finding, Verification
+
+_CHANGE_MARKS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~", Change.MOVED: ">"}
+_COLOURS = {"good": "32", "bad": "31", "faint": "2"}
+_ADVICE = {
+    State.MISSING: "provision fill {project}",
+    State.SIZE: "provision fill {project}",
+    State.DIGEST: "provision fill {project}",
+    State.HEADER: "provision fill {project}",
+    State.UNPROVEN: "provision verify {project} --full",
+    State.UNREADABLE: "look at the volume, then provision verify {project} --full",
+    State.UNEXPECTED: "remove it, or add it to a manifest",
+}
+
+
+class Paint:
+    """Colours, where the reader is a terminal."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+
+    def __call__(self, text: str, colour: str) -> str:
+        """`text` in one of `good`, `bad`, `faint`."""
+        return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self._enabled else text
+
+
+def difference_lines(project: str, change: Difference, total: int) -> list[str]:
+    """What a lock promises otherwise than before; `total` is the bytes it promises now."""
+    if change.is_empty:
+        return [f"{project}: the lock is up to date ({size_text(total)})"]
+    return [
+        f"{project}:",
+        *(f"  {pin.model} ({pin.source}): {_short(pin.before)} -> {_short(pin.after)}" for pin in change.pins),
+        *(_change_line(file) for file in change.files),
+        f"{project}: {size_text(total)} promised, {size_text(change.new_bytes)} new to a volume",
+    ]
+
+
+def _short(pin: str | None) -> str:
+    return "nothing" if pin is None else pin[:12] if len(pin) == 40 else shown(pin)
+
+
+def _change_line(change: FileChange) -> str:
+    sizes = [size_text(file.size) for file in (change.before, change.after) if file]
+    size = sizes[0] if len(set(sizes)) == 1 else " -> ".join(sizes)
+    moved = f" (was {change.before.target})" if change.change is Change.MOVED and change.before else ""
+    return f"  {_CHANGE_MARKS[change.change]} {change.target}  {size}{moved}"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The steps that are not `keep`, and what they cost."""
+    lines = [
+        f"  {step.action.value:<7} {step.file.target}  {size_text(step.file.size)}"
+        + (f", {size_text(step.missing)} to fetch" if 0 < step.missing < step.file.size else "")
+        for step in plan.steps
+        if step.action is not Action.KEEP
+    ]
+    kept = len(plan.having(Action.KEEP))
+    return [*lines, f"{len(plan.steps)} files: {kept} to keep, {size_text(plan.missing)} to fetch"]
+
+
+def filling_lines(filling: Filling, paint: Paint) -> list[str]:
+    """One line for each file that was touched, then the sum."""
+    lines = [_outcome_line(outcome, paint) for outcome in filling.outcomes if outcome.fetched or outcome.error]
+    failed = len(filling.errors)
+    sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
+    end = paint(f"{failed} failed", "bad") if failed else paint("all as promised", "good")
+    return [*lines, f"{len(filling.outcomes)} files: {sums}; {end}"]
+
+
+def _outcome_line(outcome: Outcome, paint: Paint) -> str:
+    file = outcome.step.file
+    if outcome.error is not None:
+        return f"  {paint(f'{outcome.done.value:<8}', 'bad')} {file.target}: {outcome.error.message}"
+    reused = f" (+ {size_text(outcome.reused)} already there)" if outcome.reused else ""
+    return f"  {outcome.done.value:<8} {file.target}  {size_text(outcome.fetched)}{reused}"
+
+
+def verification_lines(verification: Verification, paint: Paint) -> list[str]:
+    """One line for each finding that is not ok, with what to run next; then a line per project, and the sum."""
+    lines = [_finding_line(finding, paint) for finding in verification.findings if finding.state is not State.OK]
+    for project in dict.fromkeys(finding.project for finding in verification.findings):
+        lines += _project_lines(project, [f for f in verification.findings if f.project == project], paint)
+    return lines
+
+
+def _finding_line(finding: Finding, paint: Paint) -> str:
+    told = f": {shown(finding.detail, 400)}" if finding.detail else _told(finding)
+    advice = _ADVICE[finding.state].format(project=finding.project)
+    return f"{paint(f'{finding.state.value:<10}', 'bad')} {finding.target}{told}  {paint(f'-> {advice}', 'faint')}"
+
+
+def _told(finding: Finding) -> str:
+    if finding.expected is None:
+        return ""
+    expected, actual = (f"{v:,} bytes" if isinstance(v, int) else str(v) for v in (finding.expected, finding.actual))
+    return f": promised {expected}, found {actual}"
+
+
+def _project_lines(project: str, findings: Sequence[Finding], paint: Paint) -> Iterable[str]:
+    good = [finding for finding in findings if finding.state is State.OK]
+    models = len({finding.model for finding in findings})
+    count = f"{len(good)} of {len(findings)} files ok"
+    verdict = paint(count, "good" if len(good) == len(findings) else "bad")
+    size = size_text(sum(finding.size for finding in findings))
+    yield f"{project}: {verdict}, {models} model{'s' if models != 1 else ''}, {size}"

@@ -1,0 +1,115 @@
+"""A fill: locks are surveyed on a volume, planned, checked for room, and carried out by a crew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provision.crew import Crew
+from provision.layout import sidecars
+from provision.plan import Plan, biggest_first, plan
+from provision.transfer.outcome import Filling
+from provision.transfer.steps import Bench, Worker
+from provision.volume.holdings import survey
+from provision.volume.locks import write_lock
+from provision.volume.partials import Partials
+from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_receipts
+from provision.volume.space import check_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from provision.crew import Stop
+    from provision.hubs.supply import Supply
+    from provision.lock import Lock
+    from provision.plan import Holding
+    from provision.progress import Progress
+    from provision.volume.mount import Volume
+    from provision.volume.writer import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What a fill is going to do, before it does anything."""
+
+    locks: tuple[Lock, ...]
+    plan: Plan
+    holdings: Mapping[str, Holding]
+    receipts: Mapping[str, Receipt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a fill is done with. `files_at_once`: one stream each; `volume_size`: bytes, where someone knows them."""
+
+    supply: Supply
+    writer: Writer
+    progress: Progress
+    stop: Stop
+    clock: Callable[[], float]
+    files_at_once: int
+    volume_size: int | None = None
+
+
+def prospect(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
+    """Survey `volume` and plan its way to `locks`. Nothing is changed.
+
+    Raises:
+        InputError: two locks promise different bytes for one target.
+        VolumeError: the volume cannot be surveyed.
+    """
+    receipts = read_receipts(volume, now)
+    holdings = survey(volume, [file for lock in locks for _, file in lock.files()], now, receipts)
+    return Prospect(
+        locks=tuple(locks),
+        plan=plan(locks, lambda file: holdings[file.target]),
+        holdings=holdings,
+        receipts=receipts,
+    )
+
+
+def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
+    """Carry `prospect` out. Files that fail are in the result; the others are as promised and have their receipts.
+
+    Raises:
+        VolumeFull: it cannot fit; nothing was fetched.
+        VolumeReadOnly: the volume cannot be written; nothing was fetched.
+        Interrupted: a stop was asked for; what is proven stays proven.
+    """
+    volume.check_writable()
+    check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
+    for lock in prospect.locks:
+        write_lock(volume, lock)
+    with ReceiptWriter(volume, means.clock) as receipts:
+        filling = _carry_out(volume, prospect, means, receipts)
+    for lock in prospect.locks:
+        _write_sidecars(volume, lock)
+    compact(volume, means.clock)
+    return filling
+
+
+def _carry_out(volume: Volume, prospect: Prospect, means: Means, receipts: ReceiptWriter) -> Filling:
+    bench = Bench(
+        volume=volume,
+        partials=Partials(volume, means.writer),
+        known=prospect.receipts,
+        receipts=receipts,
+        supply=means.supply,
+        progress=means.progress,
+        stop=means.stop,
+        clock=means.clock,
+    )
+    ordered = biggest_first(prospect.plan.steps)
+    means.progress.begin("fill", sum(step.file.size for step in ordered if step.touches))
+    try:
+        outcomes = Crew(means.files_at_once, Worker(bench).do, means.stop).run(ordered)
+    finally:
+        means.progress.end()
+    by_target = {outcome.step.file.target: outcome for outcome in outcomes}
+    return Filling(outcomes=tuple(by_target[step.file.target] for step in prospect.plan.steps))
+
+
+def _write_sidecars(volume: Volume, lock: Lock) -> None:
+    for model in lock.models:
+        for sidecar in sidecars(model):
+            volume.write_file(sidecar.target, sidecar.text.encode())

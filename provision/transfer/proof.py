@@ -1,0 +1,75 @@
+"""Proof of bytes that stand: read through once, hashed whole and by the piece, header compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from provision.digest import PieceHasher, sha256_of
+from provision.errors import HeaderMismatch, VolumeError
+from provision.tensorfile import HEADER_LENGTH_BYTES, header_length
+
+if TYPE_CHECKING:
+    import os
+
+    from provision.lock import LockedFile
+    from provision.transfer.assembly import Watch
+    from provision.volume.mount import Volume
+
+READ_SIZE = 1024 * 1024
+
+
+class Readable(Protocol):
+    """Bytes at offsets: an open file, a partial."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; fewer only where the file ends."""
+
+
+def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceHasher, os.stat_result] | None:
+    """The digests of what stands at `file.target`, when it is as promised; None when it is not, or is gone.
+
+    Raises:
+        VolumeTrouble: it cannot be read.
+        VolumeError: somebody else writes to it.
+    """
+    opened = volume.open_file(file.target)
+    if opened is None:
+        return None
+    with opened:
+        before = opened.stat()
+        if before.st_size != file.size:
+            return None
+        hasher = PieceHasher(file.size)
+        while not hasher.is_complete:
+            watch.stop.check()
+            data = opened.read_at(hasher.offset, min(READ_SIZE, file.size - hasher.offset))
+            if not data:
+                break
+            hasher.update(data)
+            watch.task.advance(len(data))
+        after = opened.stat()
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise VolumeError(
+                f"{file.target} was written to while it was read",
+                hint="find out what else writes to the volume, then run the same command again",
+            )
+        if hasher.sha256() != file.sha256:
+            return None
+        check_header(file, opened)
+        return hasher, before
+
+
+def check_header(file: LockedFile, bytes_of: Readable) -> None:
+    """Compare the safetensors header with the locked one, where there is one.
+
+    Raises:
+        HeaderMismatch: it is another, or none.
+    """
+    if file.header is None:
+        return
+    length = header_length(bytes_of.read_at(0, HEADER_LENGTH_BYTES), file.size)
+    if sha256_of(bytes_of.read_at(0, HEADER_LENGTH_BYTES + length)) != file.header.sha256:
+        raise HeaderMismatch(
+            f"{file.target}: the bytes are as promised, but their safetensors header is not the one in the lock",
+            hint="the lock contradicts itself: restore it from git, or make it anew with `provision lock`",
+        )

@@ -1,0 +1,188 @@
+"""One step: a file is kept, proven, resumed, fetched or repaired, and only proven bytes get its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from provision.errors import (
+    DigestMismatch,
+    ProvisionError,
+    UnsafePath,
+    VolumeFull,
+    VolumeReadOnly,
+    VolumeTrouble,
+)
+from provision.hubs import Pin
+from provision.plan import Action
+from provision.transfer.assembly import Assembly, Watch
+from provision.transfer.outcome import Done, Outcome
+from provision.transfer.proof import check_header, read_through
+from provision.volume.placing import place
+from provision.volume.receipts import Receipt, joined
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from provision.crew import Stop
+    from provision.digest import PieceHasher
+    from provision.hubs.http import Body, Wanted
+    from provision.hubs.supply import Supply
+    from provision.plan import Step
+    from provision.progress import Progress, Task
+    from provision.volume.mount import Volume
+    from provision.volume.partials import Partial, Partials
+    from provision.volume.receipts import ReceiptWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """All that steps need at hand. `known` are the receipts of before, `receipts` takes the new ones."""
+
+    volume: Volume
+    partials: Partials
+    known: Mapping[str, Receipt]
+    receipts: ReceiptWriter
+    supply: Supply
+    progress: Progress
+    stop: Stop
+    clock: Callable[[], float]
+
+
+class Worker:
+    """Does steps, on any thread. What goes wrong with a file is its outcome; only an interrupt goes through.
+
+    A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing.
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._hopeless: ProvisionError | None = None
+
+    def do(self, step: Step) -> Outcome:
+        """Bring one file to its promise."""
+        if step.action is Action.KEEP:
+            return Outcome(step=step, done=Done.KEPT, reused=step.file.size)
+        if self._hopeless is not None:
+            return Outcome(step=step, done=Done.FAILED, error=self._hopeless)
+        task = self._bench.progress.task(step.file.target, step.file.size)
+        try:
+            return _Doing(self._bench, step, task).run()
+        except ProvisionError as error:
+            self._bench.stop.check()
+            if isinstance(error, (VolumeFull, VolumeReadOnly)):
+                self._hopeless = error
+            return Outcome(step=step, done=Done.FAILED, error=error)
+        finally:
+            task.finish()
+
+
+class _Doing:
+    """One step under way."""
+
+    def __init__(self, bench: Bench, step: Step, task: Task) -> None:
+        self._bench, self._step, self._task = bench, step, task
+        self._file = step.file
+        self._watch = Watch(retry=bench.supply.retry, stop=bench.stop, task=task)
+
+    def run(self) -> Outcome:
+        match self._step.action:
+            case Action.PROVE:
+                return self._prove_or_repair()
+            case Action.REPAIR:
+                return self._repair(self._known_pieces())
+            case Action.RESUME:
+                return self._assemble(self._bench.partials.claim(self._file), Done.RESUMED)
+            case Action.FETCH:
+                return self._assemble(self._bench.partials.claim(self._file), Done.FETCHED)
+            case _:
+                raise UnsafePath(
+                    f"{self._file.target} is a folder, a link or a device; provision only replaces plain files",
+                    hint="move it away, then run the same command again",
+                )
+
+    def _prove(self) -> Outcome | None:
+        """Keep what stands when it is as promised; None when it is not."""
+        read = self._watch.retry.call(lambda: read_through(self._bench.volume, self._file, self._watch))
+        if read is None:
+            return None
+        self._bench.receipts.add(self._receipt(*read))
+        return Outcome(step=self._step, done=Done.KEPT, reused=self._file.size)
+
+    def _prove_or_repair(self) -> Outcome:
+        try:
+            return self._prove() or self._repair(self._known_pieces())
+        except VolumeTrouble as error:
+            self._task.note(f"{self._file.target} cannot be read ({error.message}); it is fetched again")
+            return self._repair(())  # bytes that a file system has lost cannot be written in their place either
+
+    def _known_pieces(self) -> tuple[str, ...]:
+        known = self._bench.known.get(self._file.target)
+        return known.pieces if known is not None and known.sha256 == self._file.sha256 else ()
+
+    def _repair(self, pieces: tuple[str, ...]) -> Outcome:
+        """What stands is not as promised: it loses its name at once, and gives its good pieces where they are known."""
+        return self._assemble(self._bench.partials.demote(self._file, pieces), Done.REPAIRED)
+
+    def _assemble(self, partial: Partial, done: Done) -> Outcome:
+        """Put the file together; once more from nothing when the whole turns out wrong, for then some piece lied."""
+        first = self._attempt(partial, done)
+        if isinstance(first, Outcome):
+            return first
+        self._task.note(f"{self._file.target}: sha256 is {first.sha256}, not as promised; once more from the start")
+        second = self._attempt(self._bench.partials.claim(self._file), done, afresh=True)
+        if isinstance(second, Outcome):
+            return replace(second, fetched=second.fetched + first.fetched)
+        raise DigestMismatch(
+            f"{self._file.target}: sha256 {self._file.sha256} was promised, {second.sha256} came, twice",
+            hint="the hub or something on the way serves other bytes: see `provision lock --upgrade --dry-run`",
+        )
+
+    def _attempt(self, partial: Partial, done: Done, *, afresh: bool = False) -> Outcome | _Wrong:
+        with partial:
+            assembly = Assembly(partial, self._fetch, self._watch, reuse=not afresh)
+            hasher = assembly.run()
+            if hasher.sha256() != self._file.sha256:
+                partial.discard()
+                return _Wrong(sha256=hasher.sha256(), fetched=assembly.fetched)
+            check_header(self._file, partial)
+            placed = place(partial)
+        if placed is None:
+            return self._placed_by_another(assembly)
+        self._bench.receipts.add(self._receipt(hasher, placed))
+        return Outcome(step=self._step, done=done, fetched=assembly.fetched, reused=assembly.reused)
+
+    def _placed_by_another(self, assembly: Assembly) -> Outcome:
+        """Two fills met: the other was first. What it placed is read, not believed."""
+        outcome = self._prove()
+        if outcome is None:
+            raise VolumeTrouble(
+                f"{self._file.target} was placed by another fill and is not as promised",
+                hint="run the same command again: it repairs",
+            )
+        return replace(outcome, fetched=assembly.fetched)
+
+    def _fetch(self, wanted: Wanted) -> Body:
+        model = self._step.model
+        pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)
+        return self._bench.supply.open(model.hub, pin, wanted)
+
+    def _receipt(self, hasher: PieceHasher, found: os.stat_result) -> Receipt:
+        return Receipt(
+            target=self._file.target,
+            sha256=self._file.sha256,
+            size=self._file.size,
+            mtime_ns=found.st_mtime_ns,
+            proven_at=self._bench.clock(),
+            piece_digests=joined(hasher.pieces),
+            header_sha256=self._file.header.sha256 if self._file.header else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wrong:
+    """A file put together with the right length and the wrong bytes."""
+
+    sha256: str
+    fetched: int
