@@ -1,0 +1,58 @@
+"""Verification: a volume against its locks, without a hub and without a network.
+
+`full` reads every byte back. `quick` is for the start of a worker: presence, size, the safetensors header's digest, and
+a receipt that still fits; what it cannot vouch for is `unproven`, never `ok`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from provision.verification.findings import Finding, Mode, Promise, State, Verification
+from provision.volume.receipts import read_receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from provision.crew import Stop
+    from provision.lock import Lock
+    from provision.progress import Progress
+    from provision.volume.mount import Volume
+
+__all__ = ["Finding", "Mode", "Promise", "Reading", "State", "Verification", "verify"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How to verify. `clock` tells seconds since the epoch, for receipts."""
+
+    mode: Mode
+    files_at_once: int
+    progress: Progress
+    stop: Stop
+    clock: Callable[[], float]
+
+
+def verify(volume: Volume, locks: Sequence[Lock], reading: Reading) -> Verification:
+    """The findings on every file that `locks` promise.
+
+    A full verification leaves receipts for what it proved, and takes back those it refuted, where the volume can be
+    written; a quick one changes nothing.
+
+    Raises:
+        VolumeError: the volume's own records cannot be reached.
+    """
+    promises = [
+        Promise(project=lock.project, model=model.name, file=file) for lock in locks for model, file in lock.files()
+    ]
+    receipts = read_receipts(volume, reading.clock())
+    if reading.mode is Mode.QUICK:
+        from provision.verification.quick import verify_quick
+
+        findings = verify_quick(volume, promises, receipts)
+    else:
+        from provision.verification.full import verify_full
+
+        findings = verify_full(volume, promises, receipts, reading)
+    return Verification(volume=volume.path, mode=reading.mode, findings=tuple(findings))

@@ -1,0 +1,139 @@
+"""Full verification: every byte is read back, and what that proves or refutes is put on record."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from provision.crew import Crew
+from provision.digest import PieceHasher
+from provision.errors import VolumeError
+from provision.verification.findings import State, damaged_ranges
+from provision.verification.header import header_finding, instead, size_finding
+from provision.volume.receipts import Receipt, ReceiptWriter, joined, revoked
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from provision.progress import Task
+    from provision.verification import Reading
+    from provision.verification.findings import Finding, Promise
+    from provision.volume.files import File
+    from provision.volume.mount import Volume
+
+READ_SIZE = 1024 * 1024
+
+
+def verify_full(
+    volume: Volume, promises: Sequence[Promise], receipts: Mapping[str, Receipt], reading: Reading
+) -> list[Finding]:
+    """A finding for each promise, in their order; what several projects promise alike is read once."""
+    once = {(promise.file.target, promise.file.sha256): promise for promise in promises}
+    order = sorted(once.values(), key=lambda promise: -promise.file.size)
+    reading.progress.begin("verify", sum(promise.file.size for promise in order))
+    with Records(volume, reading.clock) as records:
+        reader = _Reader(volume, receipts, records, reading)
+        try:
+            found = Crew(reading.files_at_once, reader.read, reading.stop).run(order)
+        finally:
+            reading.progress.end()
+    verdicts = {(promise.file.target, promise.file.sha256): f for promise, f in zip(order, found, strict=True)}
+    return [_told_to(promise, verdicts[promise.file.target, promise.file.sha256]) for promise in promises]
+
+
+def _told_to(promise: Promise, verdict: Finding) -> Finding:
+    return promise.found(verdict.state, verdict.expected, verdict.actual, verdict.detail)
+
+
+class Records:
+    """Takes receipts for as long as the volume takes them: one that is read-only or full can still be verified."""
+
+    def __init__(self, volume: Volume, clock: Callable[[], float]) -> None:
+        self._writer = ReceiptWriter(volume, clock)
+        self._takes = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(VolumeError):
+            self._writer.__exit__(kind, error, trace)
+
+    def add(self, receipt: Receipt) -> None:
+        """Keep `receipt`, where that can be done."""
+        if not self._takes:
+            return
+        try:
+            self._writer.add(receipt)
+        except VolumeError:
+            self._takes = False
+
+
+class _Reader:
+    """Reads files back, on any thread."""
+
+    def __init__(self, volume: Volume, receipts: Mapping[str, Receipt], records: Records, reading: Reading) -> None:
+        self._volume, self._receipts, self._records, self._reading = volume, receipts, records, reading
+
+    def read(self, promise: Promise) -> Finding:
+        task = self._reading.progress.task(promise.file.target, promise.file.size)
+        try:
+            opened = self._volume.open_file(promise.file.target)
+            if opened is None:
+                return promise.found(State.MISSING)
+            with opened:
+                return self._judge(promise, opened, task)
+        except VolumeError as error:
+            return promise.found(State.UNREADABLE, detail=error.message)
+        finally:
+            task.finish()
+
+    def _judge(self, promise: Promise, opened: File, task: Task) -> Finding:
+        file, before = promise.file, opened.stat()
+        if before.st_size != file.size:
+            return size_finding(promise, opened, before.st_size)
+        hasher = self._hashed(promise, opened, task)
+        if not hasher.is_complete or opened.stat().st_mtime_ns != before.st_mtime_ns:
+            return promise.found(State.UNREADABLE, detail="it was written to while it was read")
+        if hasher.sha256() != file.sha256:
+            return self._refuted(promise, opened, hasher)
+        wrong = header_finding(promise, opened)
+        if wrong is None:
+            self._records.add(self._receipt(promise, hasher, before))
+        return wrong or promise.found(State.OK)
+
+    def _hashed(self, promise: Promise, opened: File, task: Task) -> PieceHasher:
+        hasher = PieceHasher(promise.file.size)
+        while not hasher.is_complete:
+            self._reading.stop.check()
+            data = opened.read_at(hasher.offset, min(READ_SIZE, hasher.size - hasher.offset))
+            if not data:
+                break
+            hasher.update(data)
+            task.advance(len(data))
+        return hasher
+
+    def _refuted(self, promise: Promise, opened: File, hasher: PieceHasher) -> Finding:
+        """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs."""
+        receipt = self._receipts.get(promise.file.target)
+        where = ""
+        if receipt is not None and receipt.sha256 == promise.file.sha256:
+            self._records.add(revoked(receipt, self._reading.clock()))
+            where = damaged_ranges(receipt.pieces, hasher.pieces, promise.file.size)
+        return promise.found(State.DIGEST, promise.file.sha256, hasher.sha256(), where or instead(opened))
+
+    def _receipt(self, promise: Promise, hasher: PieceHasher, found: os.stat_result) -> Receipt:
+        file = promise.file
+        return Receipt(
+            target=file.target,
+            sha256=file.sha256,
+            size=file.size,
+            mtime_ns=found.st_mtime_ns,
+            proven_at=self._reading.clock(),
+            piece_digests=joined(hasher.pieces),
+            header_sha256=file.header.sha256 if file.header else None,
+        )
