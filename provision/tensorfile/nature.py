@@ -24,13 +24,13 @@ _NATURES: tuple[tuple[FaultKind, str, re.Pattern[bytes]], ...] = (
     (FaultKind.ZEROS, "a run of zeros where nothing was written", re.compile(rb"\0++\Z")),
     (FaultKind.LFS_POINTER, "a git-LFS pointer", re.compile(rb"version (?:https://(?:git-lfs|hawser)\.|\Z)")),
     (FaultKind.GGUF, "a GGUF file", re.compile(rb"GGUF")),
-    (FaultKind.ZIP, "a zip file, such as torch.save writes", re.compile(rb"PK(?:\x03\x04|\x05\x06)")),
+    (FaultKind.ZIP, "a zip file, as torch.save writes", re.compile(rb"PK(?:\x03\x04|\x05\x06)")),
     (FaultKind.GZIP, "a gzip file", re.compile(rb"\x1f\x8b\x08")),
     (FaultKind.PICKLE, "a pickle", re.compile(rb"\x80[\x02-\x05][\x80-\x97()\]}cGIJKLMNSTUVX]")),
     (FaultKind.HTML, "an HTML page", re.compile(_TEXT + _HTML, re.IGNORECASE | re.DOTALL)),
-    (FaultKind.XML, "an XML document, such as a store's error message", re.compile(_TEXT + rb"<[?!A-Za-z]")),
-    (FaultKind.JSON, "a JSON document, such as a server's error message", re.compile(_TEXT + rb"[{\[]\s*+[]{}[\"]")),
-    (FaultKind.TEXT, "plain text, such as a server's error message", re.compile(rb"[\t\n\r\x20-\x7e]{4,}+\Z")),
+    (FaultKind.XML, "an XML document", re.compile(_TEXT + rb"<[?!A-Za-z]")),
+    (FaultKind.JSON, "a JSON document", re.compile(_TEXT + rb"[{\[]\s*+[]{}[\"]")),
+    (FaultKind.TEXT, "plain text", re.compile(rb"[\t\n\r\x20-\x7e]{4,}+\Z")),
 )
 _PHRASES = {kind: phrase for kind, phrase, _ in _NATURES}
 
