@@ -1,0 +1,44 @@
+# Everything a person or a machine does here. `make demo` and `make test` need only python3 and a package registry.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test test-system lint bench schema clean
+
+help:  ## what there is to do
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# uv makes the environment faster where it is installed; without it python3's own venv and pip do the same.
+$(VENV)/.ready: pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(VENV)/.ready  ## the whole story on this machine, with real weights
+	@$(BIN)/provision demo
+
+test: $(VENV)/.ready  ## all tests that need nothing but python3
+	$(BIN)/python -m pytest -q -m "not system"
+	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
+
+test-system: $(VENV)/.ready  ## tests that need Debian packages or root (.ci/run installs them)
+	$(BIN)/python -m pytest -q -m system
+
+lint: $(VENV)/.ready  ## ruff, and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready  ## speed and memory, as ratios against peers in one run
+	$(BIN)/python benchmarks/run.py
+
+schema: $(VENV)/.ready  ## write docs/manifest.schema.json anew
+	$(BIN)/python -m provision.manifest.schema docs/manifest.schema.json
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,150 @@
+"""Arrows point inwards: each module imports only from its own ring or those below, and each vendor has one home."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "provision"
+
+RINGS = (
+    ("errors", "names", "digest", "tensorfile", "progress", "retry", "crew"),
+    ("manifest", "lock", "layout", "hubs"),
+    ("plan", "difference"),
+    ("volume", "resolution", "hubs.huggingface", "hubs.modelscope", "hubs.schemes"),
+    ("transfer", "verification", "serve"),
+    ("report", "demo"),
+    ("cli", "__main__"),
+)
+"""Design §4, from the inside out; a longer name is more precise. `names`, `retry` and `crew` serve every ring."""
+
+VENDORS = {
+    "click": "provision.cli",
+    "tqdm": "provision.progress",
+    "tenacity": "provision.retry",
+    "urllib3": "provision.hubs.http",
+    "huggingface_hub": "provision.hubs.huggingface",
+    "httpx2": "provision.hubs.huggingface",
+    "modelscope": "provision.hubs.modelscope",
+    "modelscope_hub": "provision.hubs.modelscope",
+    "requests": "provision.hubs.modelscope",
+    "yaml": "provision.manifest",
+    "pydantic": "provision.manifest",
+    "starlette": "provision.serve",
+    "uvicorn": "provision.serve",
+}
+
+NEVER_FOR_QUICK = (
+    "huggingface_hub", "modelscope", "modelscope_hub", "pydantic", "yaml", "tqdm", "tenacity", "urllib3", "requests",
+    "httpx2", "starlette", "asyncio", "ssl",
+)  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module imported at run time, at any depth; what only the type checker sees is left out."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def ring_of(module: str) -> int | None:
+    """The ring of the longest name in RINGS that `module` is, or lies in; None for the package's own root."""
+    inside = module.removeprefix("provision.")
+    fits = [
+        (len(name), ring)
+        for ring, names in enumerate(RINGS)
+        for name in names
+        if inside == name or inside.startswith(f"{name}.")
+    ]
+    return max(fits)[1] if fits else None
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_a_module_imports_only_from_its_own_ring_and_those_below(path: Path) -> None:
+    module = name_of(path)
+    if module == "provision":
+        return
+    ring = ring_of(module)
+
+    assert ring is not None, f"{module} is in no ring: give it a place in RINGS"
+    above = {name for name in imports_of(path) if name.startswith("provision.") and (ring_of(name) or 0) > ring}
+    assert above == set()
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_vendor_is_imported_in_one_place_only(vendor: str) -> None:
+    home = VENDORS[vendor]
+
+    strangers = {
+        name_of(path)
+        for path in modules()
+        if any(name.split(".")[0] == vendor for name in imports_of(path))
+        and not (name_of(path) == home or name_of(path).startswith(f"{home}."))
+    }
+
+    assert strangers == set()
+
+
+def test_a_volume_knows_no_hub_and_a_hub_no_volume() -> None:
+    for path in modules():
+        module = name_of(path)
+        if module.startswith("provision.volume"):
+            assert not any(name.startswith("provision.hubs") for name in imports_of(path)), module
+        if module.startswith("provision.hubs"):
+            assert not any(name.startswith("provision.volume") for name in imports_of(path)), module
+
+
+def test_a_quick_verification_imports_no_sdk_and_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys; from provision.cli import run; "
+        f"code = run(['verify', '--quick', '--volume', {str(tmp_path)!r}]); "
+        "print(code, *sorted(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    code, *loaded = done.stdout.split()
+
+    assert code == "4"  # an empty volume holds no lock
+    assert {name for name in loaded if name.split(".")[0] in NEVER_FOR_QUICK} == set()
+
+
+def test_library_modules_do_not_print_sleep_or_read_the_environment() -> None:
+    forbidden = ("print(", "time.sleep(", "os.environ", "os.getenv", "getproxies(")
+    for path in modules():
+        module = name_of(path)
+        if module.startswith(("provision.cli", "provision.demo", "provision.__main__")):
+            continue
+        code = ast.unparse(ast.parse(path.read_text()))  # comments do not count
+        found = [word for word in forbidden if word in code]
+        assert not found or module in ALLOWED, f"{module}: {found}"
+
+
+ALLOWED = {"provision.hubs.huggingface"}
+"""Telemetry of huggingface_hub can only be turned off by a variable, before its import."""
