@@ -96,15 +96,18 @@ def _pin(model: LockedModel | None) -> str | None:
 def _file_changes(name: str, old: LockedModel | None, new: LockedModel | None) -> list[FileChange]:
     before = {file.target: file for file in old.files} if old else {}
     after = {file.target: file for file in new.files} if new else {}
-    gone = {file.sha256: file for target, file in before.items() if target not in after}
+    gone: dict[str, list[LockedFile]] = {}
+    for target, file in before.items():
+        if target not in after:
+            gone.setdefault(file.sha256, []).append(file)
     changes = []
     for target, file in after.items():
         if target in before:
             if before[target].sha256 != file.sha256:
                 changes.append(FileChange(change=Change.CHANGED, model=name, before=before[target], after=file))
-        elif moved := gone.pop(file.sha256, None):
-            changes.append(FileChange(change=Change.MOVED, model=name, before=moved, after=file))
+        elif gone.get(file.sha256):
+            changes.append(FileChange(change=Change.MOVED, model=name, before=gone[file.sha256].pop(0), after=file))
         else:
             changes.append(FileChange(change=Change.ADDED, model=name, before=None, after=file))
-    left = [before[target] for target in before if target not in after and before[target] in gone.values()]
+    left = [file for files in gone.values() for file in files]
     return changes + [FileChange(change=Change.REMOVED, model=name, before=file, after=None) for file in left]
