@@ -38,11 +38,11 @@ def read_lock(volume: Volume, project: str) -> Lock | None:
         LockUnreadable: it is damaged, or not of this project.
         VolumeError: as Folder does.
     """
-    folder = volume.state(_FOLDER)
+    name, folder = _name(project), volume.state(_FOLDER)
     if folder is None:
         return None
     with folder:
-        return _parsed(folder, _name(project))
+        return _parsed(folder, name)
 
 
 def read_locks(volume: Volume) -> list[Lock]:

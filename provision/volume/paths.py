@@ -223,8 +223,8 @@ class Root(Folder):
 
     def below(self, path: str) -> Folder | None:
         """The folder at `path`, open; None when it, or one on the way, is absent."""
-        here = self.copy()
-        for step in _steps(path):
+        steps, here = _steps(path), self.copy()
+        for step in steps:
             with here:
                 found = here.folder(step)
             if found is None:
@@ -234,8 +234,8 @@ class Root(Folder):
 
     def made_below(self, path: str) -> Folder:
         """The folder at `path`, open; it, and those on the way, are made where they are absent."""
-        here = self.copy()
-        for step in _steps(path):
+        steps, here = _steps(path), self.copy()
+        for step in steps:
             with here:
                 found = here.made_folder(step)
             here = found

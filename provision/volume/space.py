@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provision.errors import VolumeFull
 from provision.progress import size_text
+from provision.volume.mount import is_regular
 
 if TYPE_CHECKING:
     from provision.volume.mount import Volume
@@ -24,7 +25,7 @@ def counted_use(volume: Volume) -> int:
     """
     seen: set[int] = set()
     total = 0
-    for found in volume.root.walk():
+    for found in filter(is_regular, volume.root.walk()):
         if found.st_nlink > 1:
             if found.st_ino in seen:
                 continue
