@@ -126,12 +126,10 @@ def test_bytes_lost_at_close_are_never_placed(ours, final, monkeypatch, length):
             if self.path == str(path):
                 os.truncate(path, length)
 
-        with (
-            monkeypatch.context() as patched,
-            pytest.raises(VolumeFull, match=f"has {length} bytes after it was closed"),
-        ):
-            patched.setattr(File, "close", losing)
+        monkeypatch.setattr(File, "close", losing)
+        with pytest.raises(VolumeFull, match=f"has {length} bytes after it was closed"):
             place(partial)
+        monkeypatch.undo()
     assert not final.exists()
     assert path.exists()
 
@@ -140,10 +138,11 @@ def test_a_failed_flush_places_nothing_and_keeps_the_partial(ours, final, monkey
     def failing(_):
         raise OSError(122, "EDQUOT")
 
-    with ours.claim(FILE) as partial, monkeypatch.context() as patched, pytest.raises(VolumeFull):
+    with ours.claim(FILE) as partial, monkeypatch.context() as patched:
         bring_pieces(partial, DATA)
         patched.setattr(os, "fsync", failing)
-        place(partial)
+        with pytest.raises(VolumeFull):
+            place(partial)
     assert not final.exists()
     assert fill(ours.claim(FILE), DATA)[1] == []
 
@@ -174,7 +173,7 @@ def test_a_writer_whose_partial_was_taken_away_midway_learns_it_and_leaves_nothi
     assert left_over(tmp_path) == []
 
 
-def test_many_writers_at_once_leave_one_right_file(volume, final, tmp_path):
+def test_many_writers_at_once_leave_one_right_file(volume, final):
     stores = [Partials(volume, writer_named(f"{n:08x}", STRANGER)) for n in range(6)]
     start, failed = threading.Barrier(len(stores)), []
 
