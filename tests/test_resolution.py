@@ -211,7 +211,7 @@ def test_a_hostile_listing_is_refused_whole(hub, kind, path):
     assert "nothing was written" in caught.value.hint
 
 
-def test_a_file_that_vanished_between_listing_and_reading_is_said_to_be_gone(hub, kind, place):
+def test_a_file_that_vanished_between_listing_and_reading_is_said_to_be_gone(hub, kind):
     hub.rules.append(Rule(kind.listing, rewrites(lambda _: kind.listed([kind.entry("gone.safetensors", size=100)]))))
 
     with pytest.raises(ProvisionError) as caught:

@@ -124,7 +124,7 @@ class _Reader:
         if receipt is not None and receipt.sha256 == promise.file.sha256:
             self._records.add(revoked(receipt, self._reading.clock()))
             where = damaged_ranges(receipt.pieces, hasher.pieces, promise.file.size)
-        return promise.found(State.DIGEST, promise.file.sha256, hasher.sha256(), where or instead(opened))
+        return promise.found(State.DIGEST, promise.file.sha256, hasher.sha256(), where or instead(promise, opened))
 
     def _receipt(self, promise: Promise, hasher: PieceHasher, found: os.stat_result) -> Receipt:
         file = promise.file

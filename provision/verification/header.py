@@ -25,17 +25,20 @@ def header_finding(promise: Promise, opened: File) -> Finding | None:
     try:
         length = header_length(opened.read_at(0, HEADER_LENGTH_BYTES), file.size)
     except HeaderMismatch as error:
-        return promise.found(State.HEADER, file.header.sha256, None, instead(opened) or error.message)
+        return promise.found(State.HEADER, file.header.sha256, None, instead(promise, opened) or error.message)
     actual = sha256_of(opened.read_at(0, HEADER_LENGTH_BYTES + length))
     return None if actual == file.header.sha256 else promise.found(State.HEADER, file.header.sha256, actual)
 
 
 def size_finding(promise: Promise, opened: File, size: int) -> Finding:
     """The finding on a file of another length, with what it seems to be where its first bytes tell."""
-    return promise.found(State.SIZE, promise.file.size, size, instead(opened))
+    return promise.found(State.SIZE, promise.file.size, size, instead(promise, opened))
 
 
-def instead(opened: File) -> str:
-    """What the file is, when its first bytes say that it is no weights at all; "" otherwise."""
-    kind = nature(opened.read_at(0, SNIFFED))
+def instead(promise: Promise, opened: File) -> str:
+    """What the file is, when its first bytes say that it is no weights at all; "" otherwise.
+
+    Only asked of safetensors: of a `.json`, being JSON is no news.
+    """
+    kind = nature(opened.read_at(0, SNIFFED)) if promise.file.path.endswith(".safetensors") else None
     return f"this is {kind}" if kind else ""

@@ -1,0 +1,289 @@
+"""The command line as its users meet it: help, exit codes, what goes to stdout, and what an error says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hub_folder
+import pytest
+from volume_material import promised, receipt_for
+
+from provision.cli import COMMANDS, run
+from provision.errors import ExitCode
+from provision.lock import Lock, LockedModel, dumps
+from provision.volume.locks import write_lock
+from provision.volume.mount import Volume
+from provision.volume.receipts import ReceiptWriter
+
+DATA = b"weights" * 1000
+TARGET = "models/sub/a.safetensors"
+DOCS = Path(__file__).parent.parent
+
+
+def lock_of(data: bytes, target: str = TARGET) -> Lock:
+    model = LockedModel(
+        name="m", source="hf://o/n", revision="main", commit="a" * 40, layout="tree", license=None,
+        meaning_sha256="b" * 64, files=(promised(data, target),),
+    )  # fmt: skip
+    return Lock(project="p", root="models", manifest_sha256="c" * 64, models=(model,))
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A volume that holds one file as its lock promises, with its receipt."""
+    root = tmp_path / "volume"
+    (root / TARGET).parent.mkdir(parents=True)
+    (root / TARGET).write_bytes(DATA)
+    with Volume.open(str(root)) as volume:
+        write_lock(volume, lock_of(DATA))
+        with ReceiptWriter(volume, lambda: 1_790_000_000.0) as receipts:
+            receipts.add(receipt_for(root, DATA, TARGET))
+    return root
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda c: " ".join(c) or "provision")
+def test_every_command_has_help_for_itself_and_each_option(command: list[str], capsys: pytest.CaptureFixture[str]):
+    assert run([*command, "--help"]) == ExitCode.DONE
+
+    shown = capsys.readouterr().out
+    assert "Usage: provision" in shown
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)(.*(?:\n {10,}\S.*)*)", shown, re.MULTILINE)
+    assert options
+    assert all(re.search(r"[a-z]{2}", re.sub(r"\[.*?\]|[A-Z-]{2,}", "", text)) for _, text in options), options
+
+
+def test_help_shows_the_table_of_exit_codes(capsys: pytest.CaptureFixture[str]):
+    run(["--help"])
+
+    shown = capsys.readouterr().out
+    assert [f"{int(code)}" in shown and code.meaning.split(";")[0] in shown for code in ExitCode] == [True] * len(
+        ExitCode
+    )
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_appears_in_the_docs(page: str, command: str):
+    assert f"provision {command}" in (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_every_exit_code_appears_in_the_docs():
+    page = (DOCS / "docs/commands.md").read_text(encoding="utf-8")
+
+    assert [f"| {int(code)} | {code.meaning} |" in page for code in ExitCode] == [True] * len(ExitCode)
+
+
+def test_a_wrong_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]):
+    assert run(["verfy"]) == ExitCode.INPUT
+    assert "Did you mean `verify`?" in capsys.readouterr().err
+
+
+def test_an_absent_volume_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["verify", "--volume", str(tmp_path / "nowhere")]) == ExitCode.VOLUME
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "is not there" in told.err
+    assert "hint: attach the network volume" in told.err
+
+
+def test_a_volume_without_locks_is_not_called_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["verify", "--volume", str(tmp_path)]) == ExitCode.LOCK
+    assert "holds no lock" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["--full", "--quick"])
+def test_a_good_volume_verifies_with_exit_zero(filled: Path, mode: str, capsys: pytest.CaptureFixture[str]):
+    assert run(["verify", mode, "--volume", str(filled), "-q"]) == ExitCode.DONE
+    assert capsys.readouterr().out == "p: 1 of 1 files ok, 1 model, 7 kB\n"
+
+
+def damage_missing(path: Path) -> None:
+    path.unlink()
+
+
+def damage_size(path: Path) -> None:
+    path.write_bytes(DATA[:-1])
+
+
+def damage_digest(path: Path) -> None:
+    path.write_bytes(b"W" + DATA[1:])
+
+
+def damage_unreadable(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize(
+    ("mode", "damage", "state"),
+    [
+        ("full", damage_missing, "missing"),
+        ("full", damage_size, "size"),
+        ("full", damage_digest, "digest"),
+        ("full", damage_unreadable, "unreadable"),
+        ("quick", damage_missing, "missing"),
+        ("quick", damage_size, "size"),
+        ("quick", damage_digest, "unproven"),
+        ("quick", damage_unreadable, "unreadable"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else x.__name__,
+)
+def test_damage_is_found_by_name_with_what_to_run_next(filled, mode, damage, state, capsys):
+    damage(filled / TARGET)
+
+    assert run(["verify", f"--{mode}", "--volume", str(filled), "-q"]) == ExitCode.BYTES
+
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith(f"{state} ")
+    assert TARGET in line
+    assert "provision fill p" in line or "provision verify p --full" in line
+
+
+def test_verify_as_json_is_one_document_of_the_agreed_shape(filled: Path, capsys: pytest.CaptureFixture[str]):
+    damage_digest(filled / TARGET)
+
+    code = run(["verify", "--volume", str(filled), "--format", "json", "-q"])
+
+    document = json.loads(capsys.readouterr().out)
+    assert code == ExitCode.BYTES
+    assert document == {
+        "schema": 1,
+        "ok": False,
+        "volume": str(filled),
+        "mode": "full",
+        "counts": {
+            "ok": 0, "missing": 0, "size": 0, "digest": 1, "header": 0, "unreadable": 0, "unexpected": 0, "unproven": 0,
+        },
+        "files": [
+            {
+                "project": "p",
+                "model": "m",
+                "target": TARGET,
+                "state": "digest",
+                "expected": hashlib.sha256(DATA).hexdigest(),
+                "actual": hashlib.sha256(b"W" + DATA[1:]).hexdigest(),
+                "detail": "",
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_an_error_under_format_json_is_a_document_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["verify", "--volume", str(tmp_path), "--format", "json"]) == ExitCode.LOCK
+
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["ok"]) == (1, False)
+    assert document["error"]["kind"] == "LockMissing"
+    assert document["error"]["exit_code"] == 4
+    assert document["error"]["hint"]
+
+
+def test_what_a_full_verification_refutes_a_quick_one_does_not_vouch_for(filled: Path):
+    """Bit rot leaves size and times as they are: only reading finds it, and it is remembered."""
+    import os
+
+    before = (filled / TARGET).stat()
+    damage_digest(filled / TARGET)
+    os.utime(filled / TARGET, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert run(["verify", "--quick", "--volume", str(filled), "-q"]) == ExitCode.DONE  # nobody has read it yet
+    assert run(["verify", "--full", "--volume", str(filled), "-q"]) == ExitCode.BYTES
+    assert run(["verify", "--quick", "--volume", str(filled), "-q"]) == ExitCode.BYTES
+
+
+def test_check_needs_no_hub_and_tells_stale_from_fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from provision.manifest import load
+
+    manifest = tmp_path / "p.yaml"
+    manifest.write_text("project: p\nmodels:\n  - source: hf://o/n\n    name: m\n")
+    fresh = lock_of(DATA)
+    fresh = Lock(project="p", root="", manifest_sha256=load(manifest).meaning_sha256, models=fresh.models)
+    (tmp_path / "p.lock.json").write_text(dumps(fresh))
+
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.DONE
+
+    manifest.write_text("# a comment changes nothing\n" + manifest.read_text())
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.DONE
+
+    manifest.write_text(manifest.read_text().replace("o/n", "o/other"))
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+    assert "hint: bring it up to date: provision lock p" in capsys.readouterr().err
+
+    (tmp_path / "p.lock.json").unlink()
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+
+
+def test_a_wrong_project_name_is_answered_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "wan22-i2v.yaml").write_text("project: wan22-i2v\nmodels:\n  - source: hf://o/n\n")
+
+    assert run(["lock", "--check", "wan22-i2", "--manifests", str(tmp_path)]) == ExitCode.INPUT
+    assert "did you mean `wan22-i2v`?" in capsys.readouterr().err
+
+
+def test_all_faults_of_a_manifest_are_shown_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    manifest = tmp_path / "p.yaml"
+    manifest.write_text("project: p\nmodles: []\nmodels:\n  - source: hf://o/n\n    targte: x\n")
+
+    assert run(["lock", "p", "--manifests", str(tmp_path)]) == ExitCode.INPUT
+
+    told = capsys.readouterr().err
+    assert f"{manifest}:2:1:" in told
+    assert f"{manifest}:5:5:" in told
+    assert "target" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("50G", 50_000_000_000), ("1.5TB", 1_500_000_000_000), ("512MiB", 512 * 2**20), ("7", 7)]
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int):
+    from provision.cli.settings import Size
+
+    assert Size().convert(text, None, None) == size
+
+
+def test_a_reader_that_leaves_is_not_complained_to(filled: Path):
+    shell = f"{sys.executable} -m provision verify --volume {filled} --format json | head -c 1"
+
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, check=False)
+
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_the_main_job_from_manifest_to_proof(tmp_path: Path):
+    """lock, fill, verify as a user runs them, against a hub on loopback; the second fill moves nothing."""
+    from provision.serve import Folder, Settings
+    from provision.serve.server import Server
+
+    token = "hf_topsecrettopsecret"
+    hub_folder.build(tmp_path / "hub", "hf")
+    (tmp_path / "p.yaml").write_text(f"project: p\nmodels:\n  - source: hf://{hub_folder.NAME}\n    target: tiny\n")
+    (tmp_path / "volume").mkdir()
+    with Server(Folder(tmp_path / "hub"), Settings(token=token)) as server:
+
+        def provision(*words: str) -> subprocess.CompletedProcess[str]:
+            where = {"HF_ENDPOINT": server.endpoint, "HF_TOKEN": token}
+            return hub_folder.run("provision", *words, "--manifests", str(tmp_path), home=tmp_path / "home", **where)
+
+        results = [
+            provision("lock", "p"),
+            provision("fill", "p", "--volume", str(tmp_path / "volume"), "--format", "json"),
+            provision("fill", "p", "--volume", str(tmp_path / "volume"), "--format", "json", "--locked"),
+            provision("verify", "p", "--volume", str(tmp_path / "volume")),
+            provision("lock", "p", "--check"),
+        ]
+
+    assert [(done.returncode, done.stderr if done.returncode else "") for done in results] == [(0, "")] * 5
+    assert hub_folder.tree(tmp_path / "volume/tiny") == hub_folder.tree(tmp_path / "hub/hf" / hub_folder.NAME)
+    first, second = json.loads(results[1].stdout), json.loads(results[2].stdout)
+    assert first["fetched_bytes"] == sum(file["size"] for file in first["files"])
+    assert (second["fetched_bytes"], {file["action"] for file in second["files"]}) == (0, {"kept"})
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "home" not in path.parts]
+    assert not any(token.encode() in text for text in written)
+    assert not any(token in done.stdout + done.stderr for done in results)
