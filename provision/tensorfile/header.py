@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -143,31 +143,27 @@ def _metadata(cursor: Cursor) -> dict[str, str]:
     return metadata
 
 
-# An entry as every writer writes it, in one match: three fields in any order, no escapes, numbers surely below 2**64.
-# Before a field stands nothing right after the {, and a comma elsewhere; three fields that fill all groups are one of
-# each. What does not match goes the long way, which knows more and says what is wrong.
+# An entry as every writer writes it, in one match: three fields in any order, without escapes. Before a field stands
+# nothing right after the {, and a comma elsewhere; three fields that fill all three groups are one of each. What does
+# not match goes the long way, which knows escapes and says what is wrong.
 
-_SMALL = rb"(?:0|[1-9][0-9]{0,18}+)" + SPACE
+_LIST = rb"(\[[0-9, \t\n\r]*+\])"
 _PLAIN_DTYPE = rb'"dtype"' + SPACE + rb":" + SPACE + rb'"([A-Z0-9_]++)"'
-_PLAIN_SHAPE = (
-    rb'"shape"' + SPACE + rb":" + SPACE + rb"\[" + SPACE + rb"((?:%b(?:,%b){0,63}+)?+)\]" % (_SMALL, SPACE + _SMALL)
-)
-_PLAIN_OFFSETS = (
-    rb'"data_offsets"' + SPACE + rb":" + SPACE + rb"\[" + SPACE + rb"(%b),(%b)\]" % (_SMALL, SPACE + _SMALL)
-)
+_PLAIN_SHAPE = rb'"shape"' + SPACE + rb":" + SPACE + _LIST
+_PLAIN_OFFSETS = rb'"data_offsets"' + SPACE + rb":" + SPACE + _LIST
 _PLAIN_FIELD = rb"(?:%b|%b|%b)" % (_PLAIN_DTYPE, _PLAIN_SHAPE, _PLAIN_OFFSETS)
 _PLAIN = re.compile(rb"\{(?:(?:(?<=\{)|(?<!\{),)" + SPACE + _PLAIN_FIELD + SPACE + rb"){3}\}")
 
 
 def _plain_tensor(cursor: Cursor, name: str) -> Tensor | None:
-    place = cursor.at
+    start = cursor.at
     found = cursor.take(_PLAIN)
     if found is None or None in found.groups():
-        cursor.at = place
+        cursor.at = start
         return None
-    dtype, shape, begin, end = found.groups()
-    dimensions = tuple(map(int, shape.split(b","))) if shape else ()
-    return _checked(name, dtype.decode(), dimensions, (int(begin), int(end)))
+    shape = _wholes(cursor.head, found.span(2), name, FaultKind.BAD_SHAPE)
+    offsets = _wholes(cursor.head, found.span(3), name, FaultKind.BAD_OFFSETS)
+    return _checked(name, found[1].decode(), shape, offsets)
 
 
 def _tensor(cursor: Cursor, name: str) -> Tensor:
@@ -178,9 +174,9 @@ def _tensor(cursor: Cursor, name: str) -> Tensor:
         if key == "dtype":
             dtype = _dtype(cursor, name)
         elif key == "shape":
-            shape = _wholes(cursor, name, FaultKind.BAD_SHAPE)
+            shape = _list(cursor, name, FaultKind.BAD_SHAPE)
         elif key == "data_offsets":
-            offsets = _wholes(cursor, name, FaultKind.BAD_OFFSETS)
+            offsets = _list(cursor, name, FaultKind.BAD_OFFSETS)
         else:
             raise HeaderFault(
                 FaultKind.BAD_ENTRY, f"tensor {shown(name)} has a field {shown(key)} the format does not know"
@@ -196,31 +192,39 @@ def _dtype(cursor: Cursor, name: str) -> str:
     return cursor.string()
 
 
-_WHOLE = rb"(?:0|[1-9][0-9]*+)" + SPACE
-_WHOLES = re.compile(rb"\[" + SPACE + rb"((?:%b(?:,%b)*+)?+)\]" % (_WHOLE, SPACE + _WHOLE))
+_ANY_LIST = re.compile(_LIST)
 _NUMBER = re.compile(rb"[0-9]++")
+_AMISS = (
+    re.compile(  # no number between commas, none after the last, two without a comma, a leading zero; too many digits
+        rb"[\[,]%b,|,%b\]|[0-9][ \t\n\r]++[0-9]|(?<![0-9])0[0-9]|[0-9]{%d}" % (SPACE, SPACE, _DIGITS + 1)
+    )
+)
 
 
-def _wholes(cursor: Cursor, name: str, kind: FaultKind) -> tuple[int, ...]:
-    found = cursor.take(_WHOLES)
+def _list(cursor: Cursor, name: str, kind: FaultKind) -> tuple[int, ...]:
+    found = cursor.take(_ANY_LIST)
     if found is None:
-        message = (
-            f"tensor {shown(name)} has something other than a list of whole numbers at byte {cursor.at} of the file"
-        )
-        raise HeaderFault(kind, message)
-    return tuple(_whole(number[0], name) for number in _NUMBER.finditer(cursor.head, *found.span(1)))
+        raise _no_wholes(name, kind, cursor.at)
+    return _wholes(cursor.head, found.span(), name, kind)
 
 
-def _whole(digits: bytes, name: str) -> int:
-    return _bounded(int(digits) if len(digits) <= _DIGITS else _LARGEST + 1, name)
+def _wholes(head: bytes, span: tuple[int, int], name: str, kind: FaultKind) -> tuple[int, ...]:
+    """The numbers of a list that has no other characters than it may have."""
+    amiss = _AMISS.search(head, *span)
+    if amiss:
+        raise _overflow(name) if len(amiss[0]) > _DIGITS and amiss[0].isdigit() else _no_wholes(name, kind, span[0])
+    numbers = tuple(map(int, map(itemgetter(0), _NUMBER.finditer(head, *span))))  # one at a time: there may be millions
+    if max(numbers, default=0) > _LARGEST:
+        raise _overflow(name)
+    return numbers
 
 
-def _bounded(number: int, name: str) -> int:
-    if number > _LARGEST:
-        raise HeaderFault(
-            FaultKind.OVERFLOW, f"tensor {shown(name)} has a number or a size that does not fit in 64 bits"
-        )
-    return number
+def _no_wholes(name: str, kind: FaultKind, place: int) -> HeaderFault:
+    return HeaderFault(kind, f"tensor {shown(name)} has no list of whole numbers at byte {place} of the file")
+
+
+def _overflow(name: str) -> HeaderFault:
+    return HeaderFault(FaultKind.OVERFLOW, f"tensor {shown(name)} has a number or a size that does not fit in 64 bits")
 
 
 def _checked(name: str, dtype: str, shape: tuple[int, ...], offsets: tuple[int, ...]) -> Tensor:
@@ -233,7 +237,9 @@ def _checked(name: str, dtype: str, shape: tuple[int, ...], offsets: tuple[int, 
         raise HeaderFault(FaultKind.BAD_OFFSETS, f"the data_offsets of tensor {shown(name)} are not a begin and an end")
     begin, end = offsets
     elements = _elements(name, shape)
-    bits = _bounded(elements * BITS[dtype], name)
+    bits = elements * BITS[dtype]
+    if bits > _LARGEST:
+        raise _overflow(name)
     if bits % 8:
         raise HeaderFault(FaultKind.SUB_BYTE, f"tensor {shown(name)} has {bits} bits, which do not fill its last byte")
     if bits // 8 != end - begin:
@@ -248,8 +254,8 @@ def _elements(name: str, shape: tuple[int, ...]) -> int:
     for dimension in shape:
         elements *= dimension
         if elements > _LARGEST:
-            break
-    return _bounded(elements, name)
+            raise _overflow(name)
+    return elements
 
 
 def _check_coverage(tensors: list[Tensor], length: int) -> None:

@@ -16,7 +16,7 @@ HEADER_LIMIT = 100_000_000
 
 _SNIFFED = 512  # bytes looked at
 _TEXT = rb"(?=[^\0]*+\Z)(?:\xef\xbb\xbf)?\s*+"  # no NUL, perhaps a byte order mark, perhaps white space
-_HTML = rb"(?:<\?xml[^>]*+>\s*+)?(?:<!--.*?-->\s*+)*+<(?:!doctype\s++html|!doctyp\Z|html|head|body)"
+_HTML = rb"(?:<\?xml[^>]*+>\s*+)?(?:<!--.*?-->\s*+)?<(?:!doctype\s++html|!doctyp\Z|html|head|body)"
 
 # The first that matches decides. An eight-byte prefix must be enough where eight bytes can tell.
 _NATURES: tuple[tuple[FaultKind, str, re.Pattern[bytes]], ...] = (
@@ -30,7 +30,7 @@ _NATURES: tuple[tuple[FaultKind, str, re.Pattern[bytes]], ...] = (
     (FaultKind.HTML, "an HTML page", re.compile(_TEXT + _HTML, re.IGNORECASE | re.DOTALL)),
     (FaultKind.XML, "an XML document", re.compile(_TEXT + rb"<[?!A-Za-z]")),
     (FaultKind.JSON, "a JSON document", re.compile(_TEXT + rb"[{\[]\s*+[]{}[\"]")),
-    (FaultKind.TEXT, "plain text", re.compile(rb"[\t\n\r\x20-\x7e]{4,}+\Z")),
+    (FaultKind.TEXT, "plain text", re.compile(rb"[\t\n\r\x20-\x7e]{4,}\Z")),
 )
 _PHRASES = {kind: phrase for kind, phrase, _ in _NATURES}
 
