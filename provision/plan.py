@@ -5,7 +5,7 @@ holding                                   step
 nothing                                   fetch, or resume where a partial has proven pieces
 the promised bytes, with a receipt        keep
 the promised length, no receipt           prove: read it; keep it, or repair what is damaged
-another length, no receipt                repair: it becomes a partial, and only what is not proven moves
+another length, no receipt                repair: the same, for what is not proven
 another version, with its receipt         fetch; the old version stands until the new one takes its name
 a folder, a link, a device                refuse
 """
@@ -31,6 +31,7 @@ class State(StrEnum):
     ABSENT = "absent"
     PROVEN = "proven"
     UNPROVEN = "unproven"
+    DAMAGED = "damaged"
     WRONG_SIZE = "wrong size"
     OTHER_VERSION = "other version"
     NOT_A_FILE = "not a file"
@@ -121,7 +122,7 @@ def step_for(project: str, model: LockedModel, file: LockedFile, holding: Holdin
             action, missing = Action.KEEP, 0
         case State.UNPROVEN:
             action, missing = Action.PROVE, 0
-        case State.WRONG_SIZE:
+        case State.WRONG_SIZE | State.DAMAGED:
             action = Action.REPAIR
         case State.NOT_A_FILE:
             action, missing = Action.REFUSE, 0

@@ -24,6 +24,9 @@ class Task(Protocol):
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
 
+    def restart(self) -> None:
+        """What was done of this file counts no more: it begins again."""
+
     def note(self, text: str) -> None:
         """Say something about this file: a retry, a damaged piece."""
 
@@ -55,6 +58,9 @@ class Silent:
         return self
 
     def advance(self, count: int) -> None:
+        """Nothing to show."""
+
+    def restart(self) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
@@ -113,7 +119,7 @@ class Bars:
             leave=row == 0,
             unit="B",
             unit_scale=True,
-            unit_divisor=1024,
+            unit_divisor=1000,
             dynamic_ncols=True,
             mininterval=0.2,
             file=self._stream,
@@ -137,6 +143,9 @@ class _BarTask:
 
     def advance(self, count: int) -> None:
         self._bars._advance(self._bar, count)  # noqa: SLF001 - one object in two classes
+
+    def restart(self) -> None:
+        self.advance(-int(self._bar.n))
 
     def note(self, text: str) -> None:
         self._bars.write(text)
@@ -194,10 +203,14 @@ class Lines:
 
 class _LineTask:
     def __init__(self, lines: Lines) -> None:
-        self._lines = lines
+        self._lines, self._done = lines, 0
 
     def advance(self, count: int) -> None:
+        self._done += count
         self._lines.advance(count)
+
+    def restart(self) -> None:
+        self.advance(-self._done)
 
     def note(self, text: str) -> None:
         self._lines.note(text)

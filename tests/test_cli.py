@@ -168,7 +168,7 @@ def test_verify_as_json_is_one_document_of_the_agreed_shape(filled: Path, capsys
                 "state": "digest",
                 "expected": hashlib.sha256(DATA).hexdigest(),
                 "actual": hashlib.sha256(b"W" + DATA[1:]).hexdigest(),
-                "detail": "",
+                "detail": "this is plain text",
             }
         ],
     }  # fmt: skip

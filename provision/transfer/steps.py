@@ -123,6 +123,7 @@ class _Doing:
 
     def _repair(self, pieces: tuple[str, ...]) -> Outcome:
         """What stands is not as promised: it loses its name at once, and gives its good pieces where they are known."""
+        self._task.restart()
         return self._assemble(self._bench.partials.demote(self._file, pieces), Done.REPAIRED)
 
     def _assemble(self, partial: Partial, done: Done) -> Outcome:
@@ -130,6 +131,7 @@ class _Doing:
         first = self._attempt(partial, done)
         if isinstance(first, Outcome):
             return first
+        self._task.restart()
         self._task.note(f"{self._file.target}: sha256 is {first.sha256}, not as promised; once more from the start")
         second = self._attempt(self._bench.partials.claim(self._file), done, afresh=True)
         if isinstance(second, Outcome):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath
 from provision.plan import Holding, State
 from provision.volume.journal import bytes_of, journal_name, journals_among, keeps_journal, key_of, partial_name, within
 from provision.volume.mount import is_regular
 from provision.volume.partials import JOURNALS, read_journal
 from provision.volume.paths import parent_and_name
-from provision.volume.receipts import read_receipts, trusted
+from provision.volume.receipts import is_revoked, read_receipts, trusted
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +56,9 @@ def holding_of(file: LockedFile, found: os.stat_result | None, receipt: Receipt 
     if not is_regular(found):
         return Holding(state=State.NOT_A_FILE)
     state = _state(file, found, receipt)
+    if state is State.DAMAGED:
+        # Which pieces are damaged shows when they are read; one of them is for certain.
+        held = max(held, file.size - min(file.size, PIECE_SIZE))
     if state is State.WRONG_SIZE and receipt is not None and receipt.sha256 == file.sha256:
         pieces = within(dict(enumerate(receipt.pieces)), file.size, found.st_size)
         held = max(held, bytes_of(pieces, file.size))
@@ -67,6 +71,8 @@ def _state(file: LockedFile, found: os.stat_result, receipt: Receipt | None) -> 
         return State.OTHER_VERSION
     if found.st_size != file.size:
         return State.WRONG_SIZE
+    if receipt is not None and receipt.sha256 == file.sha256 and is_revoked(receipt):
+        return State.DAMAGED
     return State.PROVEN if vouched else State.UNPROVEN
 
 

@@ -88,6 +88,11 @@ def revoked(receipt: Receipt, now: float) -> Receipt:
     return replace(receipt, mtime_ns=NEVER, proven_at=now)
 
 
+def is_revoked(receipt: Receipt) -> bool:
+    """Whether a verification has found this file damaged since it was proven."""
+    return receipt.mtime_ns == NEVER
+
+
 def trusted(receipt: Receipt, found: os.stat_result) -> bool:
     """Whether the file system still says of the file what it said when the receipt was written."""
     return (receipt.size, receipt.mtime_ns) == (found.st_size, found.st_mtime_ns)
