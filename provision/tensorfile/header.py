@@ -143,16 +143,16 @@ def _metadata(cursor: Cursor) -> dict[str, str]:
     return metadata
 
 
-# An entry as every writer writes it, in one match: three fields in any order, without escapes. Before a field stands
-# nothing right after the {, and a comma elsewhere; three fields that fill all three groups are one of each. What does
-# not match goes the long way, which knows escapes and says what is wrong.
+# An entry as every writer writes it, in one match: three fields in any order, no escapes, at most 64 dimensions, and
+# numbers surely below 2**64. Before a field stands nothing right after the {, and a comma elsewhere; three fields that
+# fill all groups are one of each. What does not match goes the long way, which knows more and says what is wrong.
 
-_LIST = rb"(\[[0-9, \t\n\r]*+\])"
-_PLAIN_DTYPE = rb'"dtype"' + SPACE + rb":" + SPACE + rb'"([A-Z0-9_]++)"'
-_PLAIN_SHAPE = rb'"shape"' + SPACE + rb":" + SPACE + _LIST
-_PLAIN_OFFSETS = rb'"data_offsets"' + SPACE + rb":" + SPACE + _LIST
+_SMALL = SPACE + rb"(?:0|[1-9][0-9]{0,18}+)" + SPACE
+_PLAIN_DTYPE = rb'"dtype"%b:%b"([A-Z0-9_]++)"' % (SPACE, SPACE)
+_PLAIN_SHAPE = rb'"shape"%b:%b\[((?:%b(?:,%b){0,63})?)%b\]' % (SPACE, SPACE, _SMALL, _SMALL, SPACE)
+_PLAIN_OFFSETS = rb'"data_offsets"%b:%b\[(%b),(%b)\]' % (SPACE, SPACE, _SMALL, _SMALL)
 _PLAIN_FIELD = rb"(?:%b|%b|%b)" % (_PLAIN_DTYPE, _PLAIN_SHAPE, _PLAIN_OFFSETS)
-_PLAIN = re.compile(rb"\{(?:(?:(?<=\{)|(?<!\{),)" + SPACE + _PLAIN_FIELD + SPACE + rb"){3}\}")
+_PLAIN = re.compile(rb"\{(?:(?:(?<=\{)|(?<!\{),)%b%b%b){3}\}" % (SPACE, _PLAIN_FIELD, SPACE))
 
 
 def _plain_tensor(cursor: Cursor, name: str) -> Tensor | None:
@@ -161,9 +161,9 @@ def _plain_tensor(cursor: Cursor, name: str) -> Tensor | None:
     if found is None or None in found.groups():
         cursor.at = start
         return None
-    shape = _wholes(cursor.head, found.span(2), name, FaultKind.BAD_SHAPE)
-    offsets = _wholes(cursor.head, found.span(3), name, FaultKind.BAD_OFFSETS)
-    return _checked(name, found[1].decode(), shape, offsets)
+    dtype, shape, begin, end = found.groups()
+    dimensions = tuple(map(int, shape.split(b","))) if shape else ()
+    return _checked(name, dtype.decode(), dimensions, (int(begin), int(end)))
 
 
 def _tensor(cursor: Cursor, name: str) -> Tensor:
@@ -174,9 +174,9 @@ def _tensor(cursor: Cursor, name: str) -> Tensor:
         if key == "dtype":
             dtype = _dtype(cursor, name)
         elif key == "shape":
-            shape = _list(cursor, name, FaultKind.BAD_SHAPE)
+            shape = _wholes(cursor, name, FaultKind.BAD_SHAPE)
         elif key == "data_offsets":
-            offsets = _list(cursor, name, FaultKind.BAD_OFFSETS)
+            offsets = _wholes(cursor, name, FaultKind.BAD_OFFSETS)
         else:
             raise HeaderFault(
                 FaultKind.BAD_ENTRY, f"tensor {shown(name)} has a field {shown(key)} the format does not know"
@@ -192,7 +192,7 @@ def _dtype(cursor: Cursor, name: str) -> str:
     return cursor.string()
 
 
-_ANY_LIST = re.compile(_LIST)
+_LIST = re.compile(rb"\[[0-9, \t\n\r]*+\]")
 _NUMBER = re.compile(rb"[0-9]++")
 _AMISS = (
     re.compile(  # no number between commas, none after the last, two without a comma, a leading zero; too many digits
@@ -201,19 +201,16 @@ _AMISS = (
 )
 
 
-def _list(cursor: Cursor, name: str, kind: FaultKind) -> tuple[int, ...]:
-    found = cursor.take(_ANY_LIST)
+def _wholes(cursor: Cursor, name: str, kind: FaultKind) -> tuple[int, ...]:
+    found = cursor.take(_LIST)
     if found is None:
         raise _no_wholes(name, kind, cursor.at)
-    return _wholes(cursor.head, found.span(), name, kind)
-
-
-def _wholes(head: bytes, span: tuple[int, int], name: str, kind: FaultKind) -> tuple[int, ...]:
-    """The numbers of a list that has no other characters than it may have."""
-    amiss = _AMISS.search(head, *span)
+    amiss = _AMISS.search(cursor.head, *found.span())
     if amiss:
-        raise _overflow(name) if len(amiss[0]) > _DIGITS and amiss[0].isdigit() else _no_wholes(name, kind, span[0])
-    numbers = tuple(map(int, map(itemgetter(0), _NUMBER.finditer(head, *span))))  # one at a time: there may be millions
+        too_long = len(amiss[0]) > _DIGITS and amiss[0].isdigit()
+        raise _overflow(name) if too_long else _no_wholes(name, kind, found.start())
+    digits = _NUMBER.finditer(cursor.head, *found.span())
+    numbers = tuple(map(int, map(itemgetter(0), digits)))  # one at a time: there may be millions
     if max(numbers, default=0) > _LARGEST:
         raise _overflow(name)
     return numbers
