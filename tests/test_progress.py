@@ -1,0 +1,89 @@
+"""Progress: plain lines that do not flood a log, bars that add up."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from provision.progress import LINE_INTERVAL, Bars, Lines, duration_text, size_text
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lines_come_at_most_every_ten_seconds_and_say_how_long_it_takes():
+    written: list[str] = []
+    clock = Clock()
+    lines = Lines(written.append, clock)
+    lines.begin("fill", 1_000_000)
+    task = lines.task("a", 1_000_000)
+    for _ in range(100):
+        clock.now += LINE_INTERVAL / 20
+        task.advance(10_000)
+    lines.end()
+
+    assert written[0] == "fill: 1.0 MB"
+    assert written[1] == "fill: 200 kB of 1.0 MB (20 %), 20 kB/s, 40 s left"
+    assert len(written) == 1 + 5 + 1
+
+
+def test_what_begins_again_is_not_counted_twice():
+    written: list[str] = []
+    lines = Lines(written.append, Clock())
+    lines.begin("fill", 100)
+    task = lines.task("a", 100)
+    task.advance(60)
+    task.restart()
+    task.advance(100)
+    lines.end()
+
+    assert written[-1].startswith("fill: 100 B of 100 B (100 %)")
+
+
+def test_a_note_is_told_at_once():
+    written: list[str] = []
+    lines = Lines(written.append, Clock())
+    lines.task("a", 1).note("a: cut; trying again in 1 s")
+
+    assert written == ["a: cut; trying again in 1 s"]
+
+
+def test_bars_add_up_and_reuse_their_rows():
+    screen = io.StringIO()
+    bars = Bars(screen)
+    bars.begin("fill", 300)
+    for name in ("models/one.safetensors", "models/two.safetensors", "models/three.safetensors"):
+        task = bars.task(name, 100)
+        task.advance(40)
+        task.restart()
+        task.advance(100)
+        task.finish()
+    bars.end()
+
+    assert bars._rows == 1
+    assert "300/300" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_600, "1.0 MB"),
+        (14_294_967_296, "14.3 GB"),
+        (2 * 10**12, "2.00 TB"),
+    ],
+)
+def test_sizes_are_decimal_as_hubs_and_volumes_count(count: int, text: str):
+    assert size_text(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.9, "4 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_are_short(seconds: float, text: str):
+    assert duration_text(seconds) == text
