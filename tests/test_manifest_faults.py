@@ -168,6 +168,12 @@ def test_no_fault_repeats_a_credential():
     assert "s3cret" not in printed
 
 
+def test_no_fault_repeats_a_credential_as_what_was_meant():
+    lines = faults(f"{HEAD}  - source: hf://Org/Name\n    exclude: hf_abcdefghijkl\n")
+    assert lines == ['m.yaml:4:14: this must be a list, not text (models[0].exclude); write it as a list: ["***"]']
+    assert "hf_abc" not in faults("project: *hf_abcdefghijkl\n")[0]
+
+
 def test_a_long_credential_is_masked_before_the_text_is_cut():
     printed = "\n".join(faults(f"{HEAD}  - source: https://me:{'s3cret' * 40}@example.org/Org/Name\n"))
     assert "s3cret" not in printed

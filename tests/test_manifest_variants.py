@@ -92,6 +92,8 @@ ONE_VARIANT_FILE_FOR_PLAIN_SHARDS = """
 
 MIXED = """
 . model_index.json
+- model.safetensors
+- diffusion_pytorch_model.fp16.safetensors
 + text_encoder/model.safetensors
 - text_encoder/pytorch_model.fp16.bin
 + image_encoder/model-00001-of-00002.safetensors

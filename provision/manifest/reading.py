@@ -136,10 +136,10 @@ def _sound_part(node: Mapping, faults: list[ShapeFault], file: str) -> tuple[str
 
 
 def _dropped(place: Place) -> Place:
-    """What to take out because of a fault at `place`: one file, one key of a model, or a model without its source."""
+    """What to take out because of a fault at `place`: one file, or one key of a model."""
     if len(place) >= 4 and place[2] in {"files", "allow_patterns"}:
         return place[:4]
-    return place[:2] if place[2:3] == ("source",) else place[:3]
+    return place[:3]
 
 
 def _issue(node: Mapping, fault: ShapeFault, file: str) -> Issue:
