@@ -5,7 +5,6 @@ Paths come from hubs (hostile), manifests and locks. One rule for all: a relativ
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -81,5 +80,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> tuple[str, ...]:
     exact = [k for k, folded in pool.items() if folded == wanted or folded.rsplit("/", 1)[-1] == tail]
     if exact or len(pool) > 2_000:
         return tuple(exact[:count])
+    import difflib  # only where something is wrong: a worker's start must not pay for it
+
     close = difflib.get_close_matches(wanted, pool.values(), n=count, cutoff=0.6)
     return tuple(k for folded in close for k, v in pool.items() if v == folded)[:count]

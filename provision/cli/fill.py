@@ -67,6 +67,7 @@ class _Asked:
 def _fill(found: list[Project], asked: _Asked) -> int | None:
     from provision.crew import Stop
     from provision.report import document, text
+    from provision.report.findings import Paint
     from provision.transfer.fill import fill, prospect
     from provision.volume.mount import Volume
 
@@ -79,7 +80,7 @@ def _fill(found: list[Project], asked: _Asked) -> int | None:
             options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)
             return None
         filling = fill(volume, ahead, _means(asked, stop))
-        paint = text.Paint(enabled=console.colour())
+        paint = Paint(enabled=console.colour())
         options.show(text.filling_lines(filling, paint), document.filling_document(filling, volume.path), asked.output)
     if filling.ok:
         return None

@@ -90,6 +90,6 @@ def _show(verification: Any, asked: _Asked) -> None:
 
         options.show([], verification_document(verification), "json")
     else:
-        from provision.report.text import Paint, verification_lines
+        from provision.report.findings import Paint, verification_lines
 
         options.show(verification_lines(verification, Paint(enabled=console.colour())), {}, "text")

@@ -5,28 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.digest import sha256_of
-from provision.errors import HeaderMismatch
-from provision.tensorfile import HEADER_LENGTH_BYTES, header_length, nature
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
     from provision.verification.findings import Finding, Promise
     from provision.volume.files import File
 
-SNIFFED = 4096
+PREFIX = 8
+"""First bytes of a safetensors file: the length of its header, little-endian (huggingface/safetensors, "Format")."""
+
+LIMIT = 100_000_000
+"""The longest header that safetensors has; a damaged length must not cost its value in memory."""
+
+SNIFFED = 512
 """First bytes of a wrong file that are looked at to say what it is."""
 
 
 def header_finding(promise: Promise, opened: File) -> Finding | None:
-    """The finding when the header is not the locked one; None when it is, or none was promised."""
+    """The finding when the header is not the locked one; None when it is, or none was promised.
+
+    The header is compared, not parsed: it was when it was locked.
+    """
     file = promise.file
     if file.header is None:
         return None
-    try:
-        length = header_length(opened.read_at(0, HEADER_LENGTH_BYTES), file.size)
-    except HeaderMismatch as error:
-        return promise.found(State.HEADER, file.header.sha256, None, instead(promise, opened) or error.message)
-    actual = sha256_of(opened.read_at(0, HEADER_LENGTH_BYTES + length))
+    length = int.from_bytes(opened.read_at(0, PREFIX), "little")
+    if length > LIMIT or PREFIX + length > file.size:
+        return promise.found(State.HEADER, file.header.sha256, None, instead(promise, opened) or "it is damaged")
+    actual = sha256_of(opened.read_at(0, PREFIX + length))
     return None if actual == file.header.sha256 else promise.found(State.HEADER, file.header.sha256, actual)
 
 
@@ -40,5 +46,9 @@ def instead(promise: Promise, opened: File) -> str:
 
     Only asked of safetensors: of a `.json`, being JSON is no news.
     """
-    kind = nature(opened.read_at(0, SNIFFED)) if promise.file.path.endswith(".safetensors") else None
+    if not promise.file.path.endswith(".safetensors"):
+        return ""
+    from provision.tensorfile import nature  # a worker's start must not pay for it when all is well
+
+    kind = nature(opened.read_at(0, SNIFFED))
     return f"this is {kind}" if kind else ""
