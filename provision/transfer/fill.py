@@ -82,8 +82,7 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
         write_lock(volume, lock)
     with ReceiptWriter(volume, means.clock) as receipts:
         filling = _carry_out(volume, prospect, means, receipts)
-    for lock in prospect.locks:
-        _write_sidecars(volume, lock)
+    _write_sidecars(volume, prospect.locks, filling)
     compact(volume, means.clock)
     return filling
 
@@ -109,7 +108,8 @@ def _carry_out(volume: Volume, prospect: Prospect, means: Means, receipts: Recei
     return Filling(outcomes=tuple(by_target[step.file.target] for step in prospect.plan.steps))
 
 
-def _write_sidecars(volume: Volume, lock: Lock) -> None:
-    for model in lock.models:
-        for sidecar in sidecars(model):
+def _write_sidecars(volume: Volume, locks: Sequence[Lock], filling: Filling) -> None:
+    failed = {outcome.step.file.target for outcome in filling.outcomes if outcome.error is not None}
+    for sidecar in sidecars(model for lock in locks for model in lock.models):
+        if failed.isdisjoint(sidecar.after):
             volume.write_file(sidecar.target, sidecar.text.encode())
