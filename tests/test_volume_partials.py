@@ -21,6 +21,8 @@ from volume_material import (
 
 from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath
+from provision.lock import LockedFile
+from provision.volume.files import File
 from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 
@@ -229,3 +231,14 @@ def test_claims_leave_no_descriptor_open(ours, volume):
     assert open_descriptors() == before
     fill(ours.claim(FILE), DATA)
     assert open_descriptors() == before
+
+
+def test_bytes_are_flushed_every_few_pieces_and_before_what_vouches_for_them(ours, monkeypatch):
+    flushed = []
+    flush = File.sync_data
+    monkeypatch.setattr(File, "sync_data", lambda file: (flushed.append(file.path.rpartition(".")[2]), flush(file))[1])
+    large = LockedFile(path="a", target="large", size=20 * PIECE_SIZE, sha256="a" * 64)
+    with ours.claim(large) as partial:
+        for index in range(17):
+            assert flushed == ["partial", "journal"] * (index // 8)
+            partial.record(index, "b" * 64)

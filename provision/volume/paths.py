@@ -248,8 +248,7 @@ class Root(Folder):
         """
         device = self._stat_self().st_dev
         for _, folders, files, fd in os.fwalk(".", dir_fd=self._fd, onerror=self._not_walked):
-            found = [entry for entry in (_entry(name, fd) for name in files) if entry]
-            yield from (entry for entry in found if entry.st_dev == device)
+            yield from filter(None, [_entry(name, fd) for name in files])
             folders[:] = [name for name in folders if (entry := _entry(name, fd)) and entry.st_dev == device]
 
     def _stat_self(self) -> os.stat_result:
