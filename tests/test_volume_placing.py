@@ -162,10 +162,15 @@ def test_two_writers_piece_by_piece_in_turn_both_finish_and_both_are_right(ours,
     assert left_over(tmp_path) == []
 
 
-def test_a_writer_whose_partial_was_taken_away_midway_learns_it_and_leaves_nothing(ours, volume, final, tmp_path):
-    with Partials(volume, writer_named("bbbbbbbb", STRANGER)).claim(FILE) as slow:
-        slow.write_at(0, b"wrong bytes")
+@pytest.mark.parametrize("had_a_journal", [True, False])
+def test_a_writer_whose_partial_was_taken_away_learns_it_and_leaves_nothing(
+    ours, volume, final, tmp_path, had_a_journal
+):
+    slow = Partials(volume, writer_named("bbbbbbbb", STRANGER)).claim(FILE)
+    if had_a_journal:
         slow.record(0, "0" * 64)
+    with slow:
+        slow.write_at(0, b"wrong bytes")
         fill(ours.claim(FILE), DATA)
         slow.record(1, "0" * 64)
         assert place(slow) is None
