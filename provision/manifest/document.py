@@ -192,7 +192,7 @@ class _Composer:
         return node
 
     def _scalar(self, event: Any) -> Scalar:
-        is_null = event.style is None and event.implicit[0] and event.value in _NULLS
+        is_null = event.implicit[0] and event.value in _NULLS
         if char := forbidden_character(event.value):
             meant = "each value is one line" if char == "U+000A" else ""
             self._note(f"the text holds the control character {char}", event.start_mark, meant=meant)
