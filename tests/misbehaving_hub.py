@@ -12,6 +12,7 @@ changed at any time.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -128,15 +129,16 @@ def redirects(address: str, status: int = 302) -> Behaviour:
 
 async def stalls(_honest: ASGIApp, _scope: Scope, receive: Receive, _send: Send) -> None:
     """Nothing, for as long as the client waits."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await _left(receive)
 
 
-async def floods(_honest: ASGIApp, _scope: Scope, _receive: Receive, send: Send) -> None:
+async def floods(_honest: ASGIApp, _scope: Scope, receive: Receive, send: Send) -> None:
     """An answer without end: blanks, which JSON allows before its value."""
+    leaving = asyncio.create_task(_left(receive))
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-    while True:
+    while not leaving.done():
         await send({"type": "http.response.body", "body": b" " * 1_000_000, "more_body": True})
+        await asyncio.sleep(0)  # sending to one who has left does not give way by itself
 
 
 def rewrites(change: Callable[[object], object]) -> Behaviour:
@@ -148,6 +150,11 @@ def rewrites(change: Callable[[object], object]) -> Behaviour:
         await _send(send, status, {**headers, "content-length": str(len(data))}, data)
 
     return rewriting
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _honestly(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from provision.errors import ConnectionCut, HostileListing, NotAHub, Stalled, Unreachable
+from provision.errors import ConnectionCut, HostileListing, NotAHub, Stalled, Unreachable, without_secrets
 from provision.names import shown
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Allowance:
                 hint="no honest repository looks like this: check the source and the hub's endpoint",
             )
         self._requests -= 1
+        usable(url)
         if urlsplit(self.endpoint).scheme == "https" and urlsplit(url).scheme != "https":
             raise not_a_hub(self.host, "leads from https to an address without")
         return origin_of(url) == origin_of(self.endpoint)
@@ -76,6 +77,25 @@ class Allowance:
             if self.http.now() > deadline:
                 raise silent(self.host)
         return bytes(gathered)
+
+
+def usable(endpoint: str) -> str:
+    """`endpoint`, without a slash at its end.
+
+    Raises:
+        NotAHub: it is no address of a web server.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        possible = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        possible = False
+    if not possible or not endpoint.isprintable() or " " in endpoint:
+        raise NotAHub(
+            f"`{shown(without_secrets(endpoint))}` is no address of a hub",
+            hint="write https://HOST, as its page gives it",
+        )
+    return endpoint.rstrip("/")
 
 
 def host_of(url: str) -> str:

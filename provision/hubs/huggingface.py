@@ -29,7 +29,7 @@ from provision.errors import (
     RevisionNotFound,
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, unreachable
+from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, unreachable, usable
 from provision.hubs.answers import TRANSIENT, refusal, transient
 from provision.names import nearest, shown
 
@@ -135,8 +135,7 @@ class HuggingFace:
         return False if self._settings.token == "" else self._settings.token
 
     def _endpoint(self) -> str:
-        endpoint: str = self._settings.endpoint or _sdk().constants.ENDPOINT
-        return endpoint.rstrip("/")
+        return usable(self._settings.endpoint or _sdk().constants.ENDPOINT)
 
     def _host(self) -> str:
         return Allowance(self._settings, self._endpoint()).host

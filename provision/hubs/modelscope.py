@@ -24,7 +24,7 @@ from provision.errors import (
     without_secrets,
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, timed_out, unreachable
+from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, timed_out, unreachable, usable
 from provision.hubs.answers import TRANSIENT, transient
 from provision.hubs.pktline import commit_of
 from provision.names import nearest, path_fault, shown
@@ -70,7 +70,7 @@ class ModelScope:
             top = question.data("/repo/files", Revision=asked, Recursive="False")
         except RevisionNotFound as error:
             raise _no_revision(repository, asked, question.revisions()) from error
-        if not top.get("Files"):  # what some deployments answer about a revision that they do not have
+        if not question.files(top):  # what some deployments answer about a revision that they do not have
             known = question.revisions()
             if asked not in known:
                 raise _no_revision(repository, asked, known)
@@ -103,7 +103,7 @@ class ModelScope:
     @property
     def endpoint(self) -> str:
         """Where the hub is, without a slash at the end."""
-        return str(self._configuration.endpoint)
+        return usable(self._configuration.endpoint)
 
     @property
     def credentials(self) -> Mapping[str, str]:
@@ -212,14 +212,17 @@ class _Question:
         query = {"Revision": revision, "Recursive": str(recursive)} | ({"Root": folder} if folder else {})
         for _ in range(_SPURIOUS if folder else 1):
             try:
-                files = self.data("/repo/files", **query).get("Files")
+                return self.files(self.data("/repo/files", **query))
             except AccessDenied as error:
                 denied = error
-            else:
-                if not isinstance(files, list | None):
-                    raise not_a_hub(self._allowance.host, f"has no list of the files of {shown(self._repository)}")
-                return files or []
         raise denied
+
+    def files(self, listing: Mapping[str, Any]) -> list[Any]:
+        """The entries of a listing; null is none."""
+        files = listing.get("Files")
+        if not isinstance(files, list | None):
+            raise not_a_hub(self._allowance.host, f"has no list of the files of {shown(self._repository)}")
+        return files or []
 
     def _ask(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """The status and body of the first answer that is no redirect."""
@@ -228,8 +231,14 @@ class _Question:
             with self._get(url, headers if own else {}) as answer:
                 if not answer.is_redirect:
                     return answer.status_code, self._read(answer)
-                url = urljoin(url, answer.headers["Location"])
+                url = self._next(url, answer.headers["Location"])
         raise not_a_hub(self._allowance.host, "redirects in a circle")
+
+    def _next(self, url: str, location: str) -> str:
+        try:
+            return urljoin(url, location)
+        except ValueError as error:
+            raise not_a_hub(self._allowance.host, "redirects to what is no address") from error
 
     def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         import requests
@@ -280,7 +289,7 @@ class _Question:
                 f"{host} has no {name} that we may see ({status})", hint=f"check the name; {_TOKEN_HINT}"
             )
         words = shown(without_secrets(str(envelope.get("Message") or code)))
-        return HubRefused(f"{host} refuses {name} ({status}): {words}")
+        return HubRefused(f"{host} refuses {name} ({status}): {words}", hint=f"look at {self._hub.endpoint}")
 
     def _path(self, entry: object) -> str:
         path = _mapping(entry).get("Path")
