@@ -153,6 +153,16 @@ def test_what_is_left_of_a_faulty_list_keeps_its_numbers():
     assert faults(text)[2] == "m.yaml:4:24: `a` is the target of two files; the other is on line 4 (models[0].files[3])"
 
 
+def test_a_model_whose_only_file_is_faulty_is_checked_against_the_others():
+    text = f"{HEAD}  - source: hf://Org/Name\n    files: [/x]\n  - source: hf://Other/Name\n"
+    assert [line.split(": ")[1][:8] for line in faults(text)] == ["`/x` is ", "the name"]
+
+
+def test_files_in_a_cache_layout_clash_with_none_outside():
+    entries = "{source: hf://a/b, layout: hf-cache, files: [x]}, {source: hf://a/c, files: [x]}"
+    assert len(written(f"project: p\nmodels: [{entries}]").models) == 2
+
+
 def test_a_manifest_error_asks_for_an_edit_and_knows_its_places():
     with pytest.raises(ManifestError) as caught:
         written("project: p\nmodels: []")

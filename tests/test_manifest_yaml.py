@@ -80,6 +80,12 @@ def test_a_merge_key_lends_what_is_not_said_here():
     ]
 
 
+def test_of_two_merge_keys_the_first_wins():
+    body = "{<<: {layout: flat}, <<: {layout: hf-cache, target: x}, source: hf://a/b}"
+    found = written(f"project: p\nmodels: [{body}]").models[0]
+    assert (found.layout.value, found.target) == ("flat", "x")
+
+
 BROKEN = {
     "project: p\nmodels:\n\t- source: x\n": ["3:1: YAML does not allow tabs for indentation; use spaces"],
     "project: p\nmodels:\n  - source: hf://a/b\n  \ttarget: x\n": [
