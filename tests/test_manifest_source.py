@@ -116,3 +116,8 @@ def test_no_text_makes_anything_but_a_source_or_an_input_error(text):
     except InputError:
         return
     assert Source.parse(str(source)) == source
+
+
+def test_a_dataset_is_told_to_be_no_model():
+    with pytest.raises(InputError, match="only model repositories can be a source"):
+        Source.parse("hf://datasets/Org/Name")
