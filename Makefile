@@ -38,7 +38,7 @@ bench: $(VENV)/.ready  ## speed and memory, as ratios against peers in one run
 	$(BIN)/python benchmarks/run.py
 
 schema: $(VENV)/.ready  ## write docs/manifest.schema.json anew
-	$(BIN)/python -m provision.manifest.schema docs/manifest.schema.json
+	$(BIN)/python -m provision.manifest.schema > docs/manifest.schema.json
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

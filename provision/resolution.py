@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 DEFAULT_BRANCHES = frozenset({"main", "master"})
 """What Hugging Face and ModelScope take where no revision is asked for."""
 
+_CACHES = {Layout.HF_CACHE: "hf", Layout.MODELSCOPE_CACHE: "modelscope"}
+
 READERS = 8
 """Files whose facts are read at once: small requests, so latency counts, not bandwidth."""
 
@@ -124,7 +126,7 @@ class _Resolution:
         self._tell(f"{model.name}: {source.hub}://{source.repository} at {pin.commit or pin.revision}")
         listing = {file.path: file for file in self._supply.files(source.hub, pin)}
         selection = select(model, listing)
-        self._issues += selection.issues
+        self._issues += [*_layout_issues(model), *selection.issues]
         for note in selection.notes:
             self._tell(f"{model.name}: {note}")
         known = {file.path: file for file in previous.files} if previous else {}
@@ -286,6 +288,14 @@ def _answers(locked: LockedModel, model: Model) -> bool:
     source = model.source
     asked = {source.revision} if source.revision is not None else DEFAULT_BRANCHES
     return locked.revision in asked and locked.source == f"{source.hub}://{source.repository}"
+
+
+def _layout_issues(model: Model) -> list[Issue]:
+    home = _CACHES.get(Layout(model.layout))
+    if home is None or home == model.source.hub:
+        return []
+    meant = "its client looks for its own hub's repositories only; use `tree`"
+    return [model.position.issue(f"the layout `{model.layout}` is for {home}:// sources", meant=meant)]
 
 
 def _target(manifest: Manifest, model: Model, pin: Pin, selected: SelectedFile) -> str:

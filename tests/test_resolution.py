@@ -159,6 +159,13 @@ def test_files_that_would_share_a_target_are_refused_before_anything_is_written(
     assert "give one of them its own `target`" in str(caught.value)
 
 
+def test_a_cache_layout_of_another_hub_is_refused(hub, kind):
+    other = "modelscope-cache" if kind is HUGGINGFACE else "hf-cache"
+
+    with pytest.raises(ManifestError, match=f"the layout `{other}` is for"):
+        resolved(hub, kind, manifest_of(kind, f"    layout: {other}\n"))
+
+
 @pytest.fixture(autouse=True)
 def twins(place: Path) -> None:
     """`twins/` holds a base name that another folder has, in another case."""
