@@ -64,7 +64,7 @@ class HuggingFace:
         asked = revision or BRANCH
         try:
             with self._question(repository, asked) as api:
-                info = api.model_info(repository, revision=revision)
+                info = api.model_info(repository, revision=asked)  # some mirrors want a name
         except RevisionNotFound as error:
             error.hint = self._nearest(repository, asked) or error.hint
             raise
