@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 from hub_folder import LARGE, NAME, ODD, SMALL, build, run, tree, weights
+from starlette.responses import PlainTextResponse
 
 from provision.layout import Layout, Placement, sidecars, target_of
 from provision.lock import LockedFile, LockedModel
@@ -238,6 +239,29 @@ def test_offline_clients_leave_the_volume_as_it_is(world):
         answer = snapshot_download({NAME!r}, local_files_only=True)
     """)
     assert state(world.volume) == before
+
+
+def test_a_revision_leads_nowhere_until_its_whole_snapshot_stands(tmp_path):
+    place = build(tmp_path / "served", "hf")
+    weights(place / LARGE, {"up": 10})
+    manifest = f"project: one\nmodels:\n  - {{source: 'hf://{NAME}', target: hub, layout: hf-cache}}\n"
+    (tmp_path / "one.yaml").write_text(manifest)
+    (tmp_path / "volume").mkdir()
+    with Server(Folder(tmp_path / "served")) as server:
+        world = World(tmp_path, server, [], "")
+
+        def provision(*command):
+            return run("provision", *command, "--manifests", str(tmp_path), home=tmp_path, HF_ENDPOINT=server.endpoint)
+
+        assert provision("lock", "one").returncode == 0
+        whole, server.cdn = server.cdn, PlainTextResponse("gone", 404)
+        assert provision("fill", "one", "--volume", str(world.volume)).returncode == 5
+        find = f"import huggingface_hub as h; h.snapshot_download({NAME!r})"
+        assert list(world.hub.rglob(SMALL))
+        assert world.hf(refusal(find)) == "LocalEntryNotFoundError"
+        server.cdn = whole
+        assert provision("fill", "one", "--volume", str(world.volume)).returncode == 0
+        assert world.hf(refusal(find)) is None
 
 
 def test_a_repository_without_an_owner_is_found(world, tmp_path):
