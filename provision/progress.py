@@ -190,15 +190,15 @@ class Lines:
     def end(self) -> None:
         """The last line: what was done, and how fast."""
         with self._lock:
-            self._write(self._line(self._clock()))
+            self._write(self._line(self._clock(), ended=True))
 
-    def _line(self, now: float) -> str:
+    def _line(self, now: float, *, ended: bool = False) -> str:
         rate = self._done / max(now - self._began, 1e-3)
         left = (self._total - self._done) / rate if rate else 0.0
         percent = 100 * self._done // self._total if self._total else 100
         done = f"{size_text(self._done)} of {size_text(self._total)} ({percent} %)"
         text = f"{self._label}: {done}, {size_text(int(rate))}/s"
-        return f"{text}, {duration_text(left)} left" if self._done < self._total else text
+        return text if ended else f"{text}, {duration_text(left)} left"
 
 
 class _LineTask:
