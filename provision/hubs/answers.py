@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -60,12 +61,13 @@ def refusal(status: int, headers: Mapping[str, str], what: str) -> HubRefused:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that an answer asks to wait: Retry-After as a number or a date (RFC 9110 §10.2.3), or RateLimit's `t`."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdecimal() and len(text) < 9:
-        return float(text)
+    if text.isdecimal():
+        return float(text[:9])
     if text:
         try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+            date = parsedate_to_datetime(text)
         except ValueError:
             return None
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     limit = re.search(r"\br=0\b.*?\bt=(\d{1,6})\b", headers.get("RateLimit", ""))
     return float(limit[1]) if limit else None

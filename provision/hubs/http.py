@@ -7,12 +7,14 @@ judge bytes. It does judge the answer: a status, a redirect, an announced length
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from provision.digest import is_sha256
 from provision.errors import (
+    AccessDenied,
     AddressExpired,
     ConnectionCut,
     DigestMismatch,
@@ -39,8 +41,13 @@ REDIRECT_LIMIT = 8
 READ_SIZE = 1024 * 1024
 """Most bytes taken from a socket at once."""
 
+_LITTLE = 64 * 1024
+"""Bytes of an unwanted answer that are read all the same, so that its connection can serve the next request."""
+
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_AGAIN = "run the same command again; it resumes"
+_CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _EXPIRED = frozenset({400, 401, 403, 410})
 """What CDNs answer to a signature that is over: S3 and CloudFront 403, Azure 403, some mirrors 400, 401 or 410."""
 
@@ -106,8 +113,7 @@ class Body:
 
     def close(self) -> None:
         """Let go of the connection; it is only used again if the body was read to its end."""
-        self._response.close()
-        self._response.release_conn()
+        _let_go(self._response, unread=0)
 
 
 class Http:
@@ -130,14 +136,12 @@ class Http:
         """
         response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
         if response.status == 416:
-            _check_total(_content_range(response)[1], wanted)
-            response.close()
+            with _closed_on_error(response):
+                _check_total(_content_range(response)[1], wanted)
+            _let_go(response, unread=_LITTLE)
             response, url = self._follow(location, wanted, ranged=False)
-        try:
+        with _closed_on_error(response):
             return Body(response, _body_start(response, wanted), _host(url))
-        except ProvisionError:
-            response.close()
-            raise
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
         """The wanted bytes, which must be few: they are held in memory.
@@ -152,28 +156,30 @@ class Http:
         finally:
             body.close()
         if len(got) < end - wanted.start:
-            raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}")
+            raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}", hint=_AGAIN)
         return got
 
     def _follow(self, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
+        home = _origin(location.url)
         url, seen = location.url, set[str]()
         while True:
             seen.add(url)
-            headers = dict(location.headers) if _origin(url) == _origin(location.url) else {}
+            elsewhere = _origin(url) != home
+            headers = {} if elsewhere else dict(location.headers)
             response = self._request(url, headers | self._own_headers(wanted, ranged=ranged))
-            if url == location.url:
+            with _closed_on_error(response):
                 _check_linked_digest(response, wanted)
-            if response.status not in _REDIRECTS:
-                _check_status(response, wanted, self._settings.now(), elsewhere=_origin(url) != _origin(location.url))
-                return response, url
-            following = _next_address(response, url, wanted)
-            response.close()
-            if following in seen or len(seen) > REDIRECT_LIMIT:
+                if response.status not in _REDIRECTS:
+                    if not (ranged and response.status == 416):
+                        _check_status(response, wanted, self._settings.now(), elsewhere=elsewhere)
+                    return response, url
+                url = _next_address(response, url, wanted)
+            _let_go(response, unread=_LITTLE)
+            if url in seen or len(seen) > REDIRECT_LIMIT:
                 raise NotAHub(
                     f"{_host(location.url)} redirects in a circle for {shown(wanted.path)}",
                     hint="check the hub's endpoint and any proxy in between",
                 )
-            url = following
 
     def _own_headers(self, wanted: Wanted, *, ranged: bool) -> dict[str, str]:
         headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
@@ -191,6 +197,10 @@ class Http:
             )
         except (HTTPError, OSError) as error:
             raise _transport_error(error, _host(url)) from error
+        except ValueError:  # a header that cannot be sent; its text holds the token
+            raise AccessDenied(
+                "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
+            ) from None
 
     def _pool(self, url: str) -> PoolManager:
         proxy = _proxy_for(url, self._settings.proxies)
@@ -206,7 +216,7 @@ def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
     if proxy is None:
         return urllib3.PoolManager(timeout=timeout, ca_certs=settings.ca_bundle, maxsize=settings.connections)
     user = urlsplit(proxy)
-    login = f"{user.username}:{user.password or ''}" if user.username else None
+    login = f"{unquote(user.username)}:{unquote(user.password or '')}" if user.username else None
     return urllib3.ProxyManager(
         proxy,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
@@ -224,6 +234,24 @@ def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+@contextmanager
+def _closed_on_error(response: BaseHTTPResponse) -> Iterator[None]:
+    try:
+        yield
+    except ProvisionError:
+        response.close()
+        raise
+
+
+def _let_go(response: BaseHTTPResponse, *, unread: int) -> None:
+    """Give the connection back for the next request if no more than `unread` bytes are left, else close it."""
+    left = response.length_remaining
+    if left is not None and left <= unread:
+        response.drain_conn()
+    response.close()
+    response.release_conn()
 
 
 def _take(body: Body, start: int, length: int) -> bytes:
@@ -247,10 +275,13 @@ def _body_start(response: BaseHTTPResponse, wanted: Wanted) -> int:
     if response.status == 206:
         span, total = _content_range(response)
         if span is None:
-            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part")
+            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=_AGAIN)
         _check_total(total, wanted)
         if not wanted.start >= span[0] <= span[1]:
-            raise ConnectionCut(f"{shown(wanted.path)}: bytes from {wanted.start} were asked for, {span[0]} came")
+            raise ConnectionCut(
+                f"{shown(wanted.path)}: bytes from {wanted.start:,} were asked for, {span[0]:,}-{span[1]:,} came",
+                hint=_AGAIN,
+            )
         return span[0]
     announced = response.headers.get("Content-Length", "")
     length = int(announced) if announced.isdecimal() and len(announced) < 19 else None
@@ -280,7 +311,6 @@ def _check_linked_digest(response: BaseHTTPResponse, wanted: Wanted) -> None:
     """Hugging Face and ModelScope name a large file's sha256 in X-Linked-ETag before they redirect to it."""
     linked = response.headers.get("X-Linked-ETag", "").strip().removeprefix("W/").strip('"').lower()
     if wanted.sha256 and is_sha256(linked) and linked != wanted.sha256:
-        response.close()
         raise DigestMismatch(
             f"{shown(wanted.path)}: the hub has sha256 {linked}, promised was {wanted.sha256}",
             hint="the hub's file has changed since the lock: see what moved with `provision lock --upgrade --dry-run`",
@@ -296,8 +326,11 @@ def _content_range(response: BaseHTTPResponse) -> tuple[tuple[int, int] | None, 
 
 
 def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
-    following = urljoin(url, response.headers.get("Location", ""))
-    scheme = urlsplit(following).scheme
+    try:
+        following = urljoin(url, response.headers.get("Location", ""))
+        scheme, _, _ = _origin(following)
+    except (ValueError, NotAHub):
+        following = scheme = ""
     if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):
         raise NotAHub(
             f"{_host(url)} redirects {shown(wanted.path)} to an address that is refused ({shown(scheme) or 'none'})",
@@ -308,14 +341,15 @@ def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
 
 def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, elsewhere: bool) -> None:
     status = response.status
-    if status in {200, 206, 416}:
+    if status in {200, 206}:
         return
     host, what = _host(response.url or ""), shown(wanted.path)
-    response.close()
     if status in TRANSIENT:
         raise transient(status, response.headers, host, now)
     if elsewhere and status in _EXPIRED:
-        raise AddressExpired(f"{host} no longer honours the address it was given for {what} ({status})")
+        raise AddressExpired(
+            f"{host} no longer honours the address that the hub gave for {what} ({status})", hint=_AGAIN
+        )
     raise refusal(status, response.headers, f"{host} refused {what}")
 
 
@@ -326,12 +360,14 @@ def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubU
     if isinstance(error, (u.NewConnectionError, u.ConnectTimeoutError, u.SSLError)):
         return Unreachable(f"{host} cannot be reached{_cause(error)}", hint="check the network and the hub's endpoint")
     if isinstance(error, (u.ReadTimeoutError, TimeoutError)):
-        return Stalled(f"{host} is silent", hint="run the same command again; it resumes")
+        return Stalled(f"{host} is silent", hint=_AGAIN)
+    if isinstance(error, u.ProxySchemeUnknown):
+        return HubRefused("the proxy cannot be used: it is neither http:// nor https://", hint=_CHECK_PROXY)
     if isinstance(error, (u.LocationValueError, u.LocationParseError)):
         return NotAHub(f"{host or 'the hub'}: the address cannot be used", hint="check the hub's endpoint")
     if isinstance(error, u.ProxyError):
-        return Unreachable(f"the proxy for {host} cannot be reached", hint="check HTTPS_PROXY and NO_PROXY")
-    return ConnectionCut(f"{host} cut the connection", hint="run the same command again; it resumes")
+        return Unreachable(f"the proxy for {host} cannot be reached", hint=_CHECK_PROXY)
+    return ConnectionCut(f"{host} cut the connection", hint=_AGAIN)
 
 
 def _cause(error: Exception) -> str:
@@ -346,5 +382,8 @@ def _host(url: str) -> str:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError as error:
+        raise NotAHub("the hub's address cannot be used", hint="check the hub's endpoint") from error
