@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.digest import PieceHasher, piece_count, piece_span
+from provision.digest import PIECE_SIZE, PieceHasher, piece_count, piece_span
 from provision.errors import ConnectionCut, VolumeTrouble
 from provision.hubs.http import READ_SIZE, Wanted
 
@@ -121,7 +121,10 @@ class Assembly:
         with closing(self._fetch(wanted)) as body:
             self._take(body, end)
         if self._hasher.offset < end:
-            raise ConnectionCut(f"{body.host} ended its answer at byte {self._hasher.offset:,} of {self._file.size:,}")
+            raise ConnectionCut(
+                f"{body.host} ended its answer at byte {self._hasher.offset:,} of {self._file.size:,}",
+                hint="run the same command again; it resumes",
+            )
 
     def _take(self, body: Body, end: int) -> None:
         """Write what comes, up to `end`. What the partial has already is passed over, what comes after is not read."""
@@ -130,16 +133,19 @@ class Assembly:
             self._watch.stop.check()
             new = memoryview(chunk)[skip : skip + end - self._hasher.offset]
             skip = max(0, skip - len(chunk))
-            if new:
-                self._keep(new)
             self.fetched += len(chunk)
+            self._keep(new)
             if self._hasher.offset == end:
                 return
 
     def _keep(self, data: memoryview) -> None:
-        self._partial.write_at(self._hasher.offset, data)
-        proven = len(self._hasher.pieces)
-        self._hasher.update(data)
-        for index in range(proven, len(self._hasher.pieces)):
-            self._partial.record(index, self._hasher.pieces[index])
-        self._watch.task.advance(len(data))
+        """Write, hash and record; no byte is written beyond a piece that is not recorded yet."""
+        while data:
+            offset, index = self._hasher.offset, self._hasher.offset // PIECE_SIZE
+            _, end = piece_span(index, self._file.size)
+            part, data = data[: end - offset], data[end - offset :]
+            self._partial.write_at(offset, part)
+            self._hasher.update(part)
+            if self._hasher.offset == end:
+                self._partial.record(index, self._hasher.pieces[index])
+            self._watch.task.advance(len(part))

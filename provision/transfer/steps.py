@@ -67,13 +67,14 @@ class Worker:
         if self._hopeless is not None:
             return Outcome(step=step, done=Done.FAILED, error=self._hopeless)
         task = self._bench.progress.task(step.file.target, step.file.size)
+        doing = _Doing(self._bench, step, task)
         try:
-            return _Doing(self._bench, step, task).run()
+            return doing.run()
         except ProvisionError as error:
             self._bench.stop.check()
             if isinstance(error, (VolumeFull, VolumeReadOnly)):
                 self._hopeless = error
-            return Outcome(step=step, done=Done.FAILED, error=error)
+            return Outcome(step=step, done=Done.FAILED, fetched=doing.fetched, error=error)
         finally:
             task.finish()
 
@@ -85,6 +86,12 @@ class _Doing:
         self._bench, self._step, self._task = bench, step, task
         self._file = step.file
         self._watch = Watch(retry=bench.supply.retry, stop=bench.stop, task=task)
+        self._assemblies: list[Assembly] = []
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came from the hub, for nothing or not."""
+        return sum(assembly.fetched for assembly in self._assemblies)
 
     def run(self) -> Outcome:
         match self._step.action:
@@ -93,9 +100,9 @@ class _Doing:
             case Action.REPAIR:
                 return self._repair(self._known_pieces())
             case Action.RESUME:
-                return self._assemble(self._bench.partials.claim(self._file), Done.RESUMED)
+                return self._bring(Done.RESUMED)
             case Action.FETCH:
-                return self._assemble(self._bench.partials.claim(self._file), Done.FETCHED)
+                return self._bring(Done.FETCHED)
             case _:
                 raise UnsafePath(
                     f"{self._file.target} is a folder, a link or a device; provision only replaces plain files",
@@ -117,6 +124,13 @@ class _Doing:
             self._task.note(f"{self._file.target} cannot be read ({error.message}); it is fetched again")
             return self._repair(())  # bytes that a file system has lost cannot be written in their place either
 
+    def _bring(self, done: Done) -> Outcome:
+        """The file was absent, or another version, when the plan was made; by now another fill may have placed it."""
+        known = self._bench.known.get(self._file.target)
+        if (known is None or known.sha256 == self._file.sha256) and self._bench.volume.stat(self._file.target):
+            return self._prove_or_repair()
+        return self._assemble(self._bench.partials.claim(self._file), done)
+
     def _known_pieces(self) -> tuple[str, ...]:
         known = self._bench.known.get(self._file.target)
         return known.pieces if known is not None and known.sha256 == self._file.sha256 else ()
@@ -132,30 +146,32 @@ class _Doing:
         if isinstance(first, Outcome):
             return first
         self._task.restart()
-        self._task.note(f"{self._file.target}: sha256 is {first.sha256}, not as promised; once more from the start")
+        self._task.note(f"{self._file.target}: sha256 is {first}, not as promised; once more from the start")
         second = self._attempt(self._bench.partials.claim(self._file), done, afresh=True)
         if isinstance(second, Outcome):
-            return replace(second, fetched=second.fetched + first.fetched)
+            return second
         raise DigestMismatch(
-            f"{self._file.target}: sha256 {self._file.sha256} was promised, {second.sha256} came, twice",
+            f"{self._file.target}: sha256 {self._file.sha256} was promised, {second} came, twice",
             hint="the hub or something on the way serves other bytes: see `provision lock --upgrade --dry-run`",
         )
 
-    def _attempt(self, partial: Partial, done: Done, *, afresh: bool = False) -> Outcome | _Wrong:
+    def _attempt(self, partial: Partial, done: Done, *, afresh: bool = False) -> Outcome | str:
+        """The outcome; or the sha256 that came instead of the promised one, and then nothing is left of it."""
         with partial:
             assembly = Assembly(partial, self._fetch, self._watch, reuse=not afresh)
+            self._assemblies.append(assembly)
             hasher = assembly.run()
             if hasher.sha256() != self._file.sha256:
                 partial.discard()
-                return _Wrong(sha256=hasher.sha256(), fetched=assembly.fetched)
+                return hasher.sha256()
             check_header(self._file, partial)
             placed = place(partial)
         if placed is None:
-            return self._placed_by_another(assembly)
+            return self._placed_by_another()
         self._bench.receipts.add(self._receipt(hasher, placed))
-        return Outcome(step=self._step, done=done, fetched=assembly.fetched, reused=assembly.reused)
+        return Outcome(step=self._step, done=done, fetched=self.fetched, reused=assembly.reused)
 
-    def _placed_by_another(self, assembly: Assembly) -> Outcome:
+    def _placed_by_another(self) -> Outcome:
         """Two fills met: the other was first. What it placed is read, not believed."""
         outcome = self._prove()
         if outcome is None:
@@ -163,7 +179,7 @@ class _Doing:
                 f"{self._file.target} was placed by another fill and is not as promised",
                 hint="run the same command again: it repairs",
             )
-        return replace(outcome, fetched=assembly.fetched)
+        return replace(outcome, fetched=self.fetched)
 
     def _fetch(self, wanted: Wanted) -> Body:
         model = self._step.model
@@ -180,11 +196,3 @@ class _Doing:
             piece_digests=joined(hasher.pieces),
             header_sha256=self._file.header.sha256 if self._file.header else None,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wrong:
-    """A file put together with the right length and the wrong bytes."""
-
-    sha256: str
-    fetched: int
