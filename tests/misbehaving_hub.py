@@ -50,12 +50,16 @@ class Rule:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """One request, and how it was answered so far: `status` 0 is not at all, `sent` counts bytes of the body."""
+    """One request, and how it was answered so far: `status` 0 is not at all, `sent` counts bytes of the body.
+
+    `client` is the port it came from: the same one means the same connection.
+    """
 
     place: str
     method: str
     target: str
     headers: Headers = field(repr=False)
+    client: int = 0
     status: int = 0
     sent: int = 0
 
@@ -66,6 +70,7 @@ class MisbehavingHub:
     def __init__(self, folder: Folder, settings: Settings | None = None) -> None:
         self.rules: list[Rule] = []
         self.log: list[Request] = []
+        self.folder = folder
         self.server = Server(folder, settings)
         self.server.hub = self._ruled("hub", self.server.hub)
         self.server.cdn = self._ruled("cdn", self.server.cdn)
@@ -182,4 +187,5 @@ async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -
 def _request(place: str, scope: Scope) -> Request:
     query = scope["query_string"].decode("latin-1")
     target = scope["path"] + (f"?{query}" if query else "")
-    return Request(place=place, method=scope["method"], target=target, headers=Headers(scope=scope))
+    client = scope["client"][1]
+    return Request(place=place, method=scope["method"], target=target, headers=Headers(scope=scope), client=client)

@@ -1,0 +1,244 @@
+"""A bed for fills: a served folder with a hub that may misbehave in front, a volume, and the laws that hold after each.
+
+The fill runs in this process, with tiny patience whose waits are written down instead of slept.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import re
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hub_kinds import http_settings, reach
+
+from provision.crew import Stop
+from provision.digest import PIECE_SIZE, piece_span, sha256_of
+from provision.errors import ProvisionError, worst
+from provision.hubs.http import Http
+from provision.hubs.supply import Supply
+from provision.lock import Lock, LockedFile, LockedModel, dumps
+from provision.progress import Silent
+from provision.retry import Patience, Retry
+from provision.transfer.fill import Means, fill, prospect
+from provision.volume.mount import Volume
+from provision.volume.writer import new_writer
+
+if TYPE_CHECKING:
+    from hub_kinds import Kind
+    from misbehaving_hub import MisbehavingHub, Request
+
+    from provision.errors import ExitCode
+    from provision.transfer.outcome import Filling, Outcome
+
+NAME = "acme/weights"
+TOKEN = "hf_markmarkmarkmark"
+NOW = 1_790_000_000.0
+SMALL, BIG, PLAIN, EMPTY = "small.gguf", "big.gguf", "config.json", "empty.bin"
+SIZES = {SMALL: 200_000, BIG: 2 * PIECE_SIZE + 1_000_003, PLAIN: 3_000, EMPTY: 0}
+HURRY = Patience(attempts=3, first_wait=0.0, longest_wait=0.0)
+
+
+@cache
+def content(path: str) -> bytes:
+    """What the hub serves, and the lock promises, for `path`: bytes that differ everywhere."""
+    return random.Random(path).randbytes(SIZES[path])
+
+
+def build(root: Path) -> Path:
+    """The repository NAME with all of SIZES, for both hubs."""
+    for hub in ("hf", "modelscope"):
+        (root / hub / NAME).mkdir(parents=True)
+        for path in SIZES:
+            (root / hub / NAME / path).write_bytes(content(path))
+    return root
+
+
+def file_of(path: str, data: bytes | None = None) -> LockedFile:
+    data = content(path) if data is None else data
+    return LockedFile(path=path, target=f"models/{path}", size=len(data), sha256=sha256_of(data))
+
+
+def lock_of(kind: Kind, commit: str | None, *files: LockedFile) -> Lock:
+    model = LockedModel(
+        name="weights",
+        source=f"{kind.scheme}://{NAME}",
+        revision=kind.branch,
+        commit=commit,
+        layout="tree",
+        license=None,
+        meaning_sha256="0" * 64,
+        files=files,
+    )
+    return Lock(project="bed", root="models", manifest_sha256="0" * 64, models=(model,))
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What came of one fill: its outcomes, or the error that ended it; and what the hub and its CDN saw."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    raised: ProvisionError | None = None
+    sleeps: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def error(self) -> ProvisionError | None:
+        """The one that decides the exit code."""
+        errors = [outcome.error for outcome in self.outcomes if outcome.error] + [self.raised] * bool(self.raised)
+        return worst(errors) if errors else None
+
+    @property
+    def exit_code(self) -> ExitCode | int:
+        return self.error.exit_code if self.error else 0
+
+    @property
+    def fetched(self) -> int:
+        return sum(outcome.fetched for outcome in self.outcomes)
+
+    def ranges(self, place: str = "cdn") -> tuple[str | None, ...]:
+        """The part that each request for bytes asked for, without `bytes=`; None is the whole."""
+        asked = [request.headers.get("range") for request in self.requests if request.place == place]
+        return tuple(text and text.removeprefix("bytes=") for text in asked)
+
+
+class _Notes(Silent):
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+
+    def note(self, text: str) -> None:
+        self._notes.append(text)
+
+
+@dataclass(kw_only=True)
+class Bed:
+    """One hub, one kind of it, one volume. `sent_elsewhere`: bytes that servers without a log may have sent."""
+
+    hub: MisbehavingHub
+    kind: Kind
+    volume: Path
+    stop: Stop = field(default_factory=Stop)
+    sent_elsewhere: int = 0
+
+    def commit(self) -> str:
+        return self.hub.folder.repository(self.kind.scheme, NAME).snapshot().commit
+
+    def lock(self, *paths: str) -> Lock:
+        return lock_of(self.kind, self.commit(), *map(file_of, paths))
+
+    def fill(self, lock: Lock, patience: Patience = HURRY, **http) -> Result:
+        """Fill the volume; every law is asserted before this returns."""
+        result, before, first = Result(), proven(self.volume, lock), len(self.hub.log)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", ResourceWarning)
+            try:
+                result.outcomes = self._fill(lock, patience, result, **http).outcomes
+            except ProvisionError as error:
+                result.raised = error
+            gc.collect()
+        assert [str(warning.message) for warning in warned if warning.category is ResourceWarning] == []
+        result.requests = self.hub.log[first:]
+        assert_laws(self, lock, result, before)
+        return result
+
+    def _fill(self, lock: Lock, patience: Patience, result: Result, **http) -> Filling:
+        settings = {"now": lambda: NOW, "stall": 10.0, **http}
+        retry = Retry(patience=patience, sleep=result.sleeps.append, tell=result.notes.append)
+        adapter = reach(self.kind, self.hub.endpoint, token=TOKEN, **settings)
+        means = Means(
+            supply=Supply(lambda _: adapter, Http(http_settings(**settings)), retry),
+            writer=new_writer(),
+            progress=_Notes(result.notes),
+            stop=self.stop,
+            clock=lambda: NOW,
+            files_at_once=2,
+        )
+        with Volume.open(str(self.volume)) as volume:
+            return fill(volume, prospect(volume, [lock], NOW), means)
+
+
+def proven(root: Path, lock: Lock) -> dict[str, set[int]]:
+    """By target, the pieces that a partial holds and its journal names rightly: read as a stranger would read it."""
+    found: dict[str, set[int]] = {}
+    for journal in (root / ".provision/partials").glob("*.journal"):
+        head, *lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+        partials = list(root.rglob(f".provision-{journal.stem}.partial"))
+        target, size = head["target"], head["size"]
+        if not partials or head["sha256"] not in {file.sha256 for _, file in lock.files()}:
+            continue
+        with partials[0].open("rb") as data:
+            for line in lines:
+                start, end = piece_span(line["i"], size)
+                data.seek(start)
+                if sha256_of(data.read(end - start)) == line["sha256"]:
+                    found.setdefault(target, set()).add(line["i"])
+    return found
+
+
+def assert_laws(bed: Bed, lock: Lock, result: Result, before: dict[str, set[int]]) -> None:
+    """What is true after every fill, whatever the hub did."""
+    for _, file in lock.files():
+        final = bed.volume / file.target
+        assert not final.exists() or sha256_of(final.read_bytes()) == file.sha256
+        assert final.exists() or result.error, "a file is missing and nobody says so"
+        _assert_nothing_proven_is_asked_for(result, file, before.get(file.target, set()))
+    _assert_errors_speak(result)
+    _assert_the_token_stays_at_home(bed, result)
+    if not result.raised:
+        assert result.fetched <= sum(request.sent for request in result.requests) + bed.sent_elsewhere
+    if not result.error:
+        assert_no_leftovers(bed.volume, lock)
+
+
+def _assert_nothing_proven_is_asked_for(result: Result, file: LockedFile, pieces: set[int]) -> None:
+    for request in result.requests:
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+        if part and file.sha256 in request.target:
+            first, last = int(part[1]) // PIECE_SIZE, int(part[2]) // PIECE_SIZE
+            assert not pieces & set(range(first, last + 1)), f"{request.headers['range']} asks for proven {pieces}"
+
+
+def _assert_errors_speak(result: Result) -> None:
+    for error in [outcome.error for outcome in result.outcomes] + [result.raised]:
+        if error is not None:
+            assert error.message
+            assert error.hint
+            assert error.exit_code not in {0, 1}
+
+
+def _assert_the_token_stays_at_home(bed: Bed, result: Result) -> None:
+    said = [repr(result.raised), repr(result.outcomes), *result.notes]
+    for error in [outcome.error for outcome in result.outcomes] + [result.raised]:
+        said += [error.message, error.hint, repr(error)] if error else []
+    assert TOKEN not in "".join(said)
+    for request in result.requests:
+        if request.place != "hub":
+            assert TOKEN not in f"{request.headers} {request.target}"
+            assert "authorization" not in request.headers
+            assert "cookie" not in request.headers
+    for path in bed.volume.rglob("*"):
+        if path.is_file() and (path.stat().st_size < 1_000_000 or not path.name.endswith(".gguf")):
+            assert TOKEN.encode() not in path.read_bytes()
+            assert TOKEN not in path.name
+
+
+def assert_no_leftovers(root: Path, lock: Lock) -> None:
+    """Nothing that was made on the way to `lock` is left; what belongs to other promises is not asked about."""
+    ours = {key for _, file in lock.files() for key in [_key(file)]}
+    left = [*root.rglob(".provision-*"), *(root / ".provision/partials").glob("*")]
+    assert [str(path) for path in left if any(key in path.name for key in ours)] == []
+
+
+def _key(file: LockedFile) -> str:
+    return sha256_of(f"{file.target}\0{file.sha256}".encode())[:16]
+
+
+def write_project(folder: Path, lock: Lock) -> None:
+    """The lock of `lock.project` as the command line reads it."""
+    (folder / f"{lock.project}.lock.json").write_text(dumps(lock))
