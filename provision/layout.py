@@ -60,8 +60,7 @@ def _below(path: str, placement: Placement) -> str:
         case Layout.FLAT:
             return basename(path)
         case Layout.HF_CACHE:
-            snapshot = _snapshot(placement.revision, placement.commit)
-            return f"{_cache_name(placement.repository)}/snapshots/{snapshot}/{path}"
+            return f"{_cache_name(placement.repository)}/snapshots/{placement.commit}/{path}"
         case Layout.MODELSCOPE_CACHE:
             return f"models/{placement.repository.replace('/', '--')}/snapshots/{placement.revision}/{path}"
 
@@ -99,29 +98,26 @@ def sidecars(models: Iterable[LockedModel]) -> tuple[Sidecar, ...]:
 
 def _refs(cache: str, models: Sequence[LockedModel]) -> Iterator[Sidecar]:
     snapshots: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
     for model in models:
-        targets = snapshots.setdefault(_snapshot(model.revision, model.commit), [])
-        targets += [file.target for file in model.files]
-    names = {m.revision: _snapshot(m.revision, m.commit) for m in models if not is_git_id(m.revision)}
+        commit = str(model.commit)
+        snapshots.setdefault(commit, []).extend(file.target for file in model.files)
+        if not is_git_id(model.revision):
+            names[model.revision] = commit
     if len(snapshots) == 1:
         names.setdefault("main", *snapshots)
-    for name, snapshot in sorted(names.items()):
-        yield Sidecar(target=f"{cache}/refs/{name}", text=snapshot, after=tuple(snapshots[snapshot]))
+    for name, commit in sorted(names.items()):
+        yield Sidecar(target=f"{cache}/refs/{name}", text=commit, after=tuple(snapshots[commit]))
 
 
 def _caches(model: LockedModel) -> set[str]:
     """The folders of its repository in hub caches: one, or none where every file has a target of its own."""
-    if model.layout != Layout.HF_CACHE:
+    if model.layout != Layout.HF_CACHE or model.commit is None:
         return set()
-    cache, snapshot = _cache_name(model.repository), _snapshot(model.revision, model.commit)
-    ends = ((file.target, f"/{cache}/snapshots/{snapshot}/{file.path}") for file in model.files)
+    cache = _cache_name(model.repository)
+    ends = ((file.target, f"/{cache}/snapshots/{model.commit}/{file.path}") for file in model.files)
     return {f"{f'/{target}'.removesuffix(end)}/{cache}"[1:] for target, end in ends if f"/{target}".endswith(end)}
 
 
 def _cache_name(repository: str) -> str:
     return f"models--{repository.replace('/', '--')}"
-
-
-def _snapshot(revision: str, commit: str | None) -> str:
-    """A snapshot's one folder name; without a commit (ModelScope does not always tell it) the revision serves."""
-    return commit or revision.replace("/", "--")

@@ -167,7 +167,8 @@ class Lines:
         """Say what starts, and how much it is."""
         self._label, self._total, self._done = label, total, 0
         self._began = self._last = self._clock()
-        self._write(f"{label}: {size_text(total)}")
+        if total:
+            self._write(f"{label}: {size_text(total)}")
 
     def task(self, name: str, size: int) -> Task:  # noqa: ARG002 - the protocol's shape
         """A file starts; nothing is written for it."""
@@ -188,9 +189,10 @@ class Lines:
             self._write(text)
 
     def end(self) -> None:
-        """The last line: what was done, and how fast."""
+        """The last line: what was done, and how fast; nothing where there was nothing to do."""
         with self._lock:
-            self._write(self._line(self._clock(), ended=True))
+            if self._total:
+                self._write(self._line(self._clock(), ended=True))
 
     def _line(self, now: float, *, ended: bool = False) -> str:
         rate = self._done / max(now - self._began, 1e-3)
@@ -227,6 +229,14 @@ def size_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit in {"B", "kB"} else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.2f} TB"
+
+
+def count_text(count: int) -> str:
+    """A number of things for people: `310 k`, `22.7 M`, `14.3 B`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
 
 
 def duration_text(seconds: float) -> str:

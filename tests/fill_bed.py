@@ -132,13 +132,13 @@ class Bed:
     def lock(self, *paths: str) -> Lock:
         return lock_of(self.kind, self.commit(), *map(file_of, paths))
 
-    def fill(self, lock: Lock, patience: Patience = HURRY, **http) -> Result:
-        """Fill the volume; every law is asserted before this returns."""
+    def fill(self, lock: Lock, patience: Patience = HURRY, files_at_once: int = 2, **http) -> Result:
+        """Fill the volume; every law is asserted before this returns. `http` are settings."""
         result, before, first = Result(), proven(self.volume, lock), len(self.hub.log)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", ResourceWarning)
             try:
-                result.outcomes = self._fill(lock, patience, result, **http).outcomes
+                result.outcomes = self._fill(lock, patience, files_at_once, result, **http).outcomes
             except ProvisionError as error:
                 result.raised = error
             gc.collect()
@@ -147,7 +147,7 @@ class Bed:
         assert_laws(self, lock, result, before)
         return result
 
-    def _fill(self, lock: Lock, patience: Patience, result: Result, **http) -> Filling:
+    def _fill(self, lock: Lock, patience: Patience, files_at_once: int, result: Result, **http) -> Filling:
         settings = {"now": lambda: NOW, "stall": 10.0, **http}
         retry = Retry(patience=patience, sleep=result.sleeps.append, tell=result.notes.append)
         adapter = reach(self.kind, self.hub.endpoint, token=TOKEN, **settings)
@@ -157,7 +157,7 @@ class Bed:
             progress=_Notes(result.notes),
             stop=self.stop,
             clock=lambda: NOW,
-            files_at_once=2,
+            files_at_once=files_at_once,
         )
         with Volume.open(str(self.volume)) as volume:
             return fill(volume, prospect(volume, [lock], NOW), means)
@@ -185,7 +185,7 @@ def assert_laws(bed: Bed, lock: Lock, result: Result, before: dict[str, set[int]
     """What is true after every fill, whatever the hub did."""
     for _, file in lock.files():
         final = bed.volume / file.target
-        assert not final.exists() or sha256_of(final.read_bytes()) == file.sha256
+        assert not final.is_file() or sha256_of(final.read_bytes()) == file.sha256
         assert final.exists() or result.error, "a file is missing and nobody says so"
         _assert_nothing_proven_is_asked_for(result, file, before.get(file.target, set()))
     _assert_errors_speak(result)

@@ -55,7 +55,7 @@ def test_endpoint_and_token_come_from_the_vendors_variables_and_nothing_else_is_
     done = python(RESOLVE, kind.scheme, LARGE, home=tmp_path / "home", **mine, **retired, **telemetry)
     assert done.stderr == ""
     assert done.stdout.startswith(f"9 {server.endpoint}/")
-    own = "|".join((kind.first, kind.listing, r"^/[^/]+/[^/]+\.git/info/refs"))
+    own = rf"{kind.first}|{kind.listing}|^/[^/]+/[^/]+\.git/info/refs"
     assert [request.target for request in server.log if not re.search(own, request.target)] == []
     assert server.asked(kind.first)
     assert server.asked(kind.listing)

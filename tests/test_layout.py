@@ -17,7 +17,7 @@ def placement(layout, **changes):
     return Placement(layout=layout, **facts | changes)
 
 
-def model(*targets, revision="main", commit: str | None = C1, repository="org/name", layout=Layout.HF_CACHE):
+def model(*targets, revision="main", commit=C1, repository="org/name", layout=Layout.HF_CACHE):
     """A locked model as resolution makes it; `targets` are of files that were given their own."""
     place = Placement(layout=layout, folder="hub", repository=repository, revision=revision, commit=commit)
     paths = ("config.json", "unet/model.safetensors")
@@ -121,14 +121,6 @@ def test_a_cache_at_the_root_of_the_volume_has_its_refs_there():
     held = model()
     bare = replace(held, files=tuple(replace(file, target=file.target.removeprefix("hub/")) for file in held.files))
     assert refs(bare) == {"models--org--name/refs/main": C1}
-
-
-def test_without_a_commit_the_revision_names_the_snapshot_in_one_segment():
-    """ModelScope does not always tell its commit, and its repositories may stand in a Hugging Face cache."""
-    held = model(revision="feature/x", commit=None)
-    assert held.files[0].target == "hub/models--org--name/snapshots/feature--x/config.json"
-    names = {"hub/models--org--name/refs/feature/x", "hub/models--org--name/refs/main"}
-    assert refs(held) == dict.fromkeys(names, "feature--x")
 
 
 @pytest.mark.parametrize("layout", [Layout.TREE, Layout.FLAT, Layout.MODELSCOPE_CACHE])

@@ -29,8 +29,6 @@ HF_ASKED = (
     (PULLED, None),
     (PULLED, "refs/pr/3"),
     (TWICE, None),
-    (SPEECH, None),
-    (SPEECH, "v2.0.4"),
 )
 MS_ASKED = (
     (NAME, None, "master"),
@@ -52,7 +50,6 @@ models:
   - {{name: master, source: "modelscope://{NAME}", target: ms, layout: modelscope-cache}}
   - {{name: speech, source: "modelscope://{SPEECH}@v2.0.4", target: ms, layout: modelscope-cache}}
   - {{name: slashed, source: "modelscope://{DOTTED}@feature/x", target: ms, layout: modelscope-cache}}
-  - {{name: foreign, source: "modelscope://{SPEECH}@v2.0.4", target: hub, layout: hf-cache}}
 """
 
 
@@ -131,7 +128,7 @@ def snapshots(world):
 
 def promised(world, name):
     """What the manifest wants of a repository."""
-    whole = tree(world.here / "served" / ("modelscope" if name == SPEECH else "hf") / name)
+    whole = tree(world.here / "served/hf" / name)
     if name not in {DOTTED, TWICE}:
         return whole
     return {path: data for path, data in whole.items() if path == SMALL or path.startswith(f"{Path(LARGE).parent}/")}
@@ -163,8 +160,8 @@ def test_scan_cache_dir_knows_every_repository_and_warns_of_nothing(world):
         refs = {repo.repo_id: sorted(ref for held in repo.revisions for ref in held.refs) for repo in info.repos}
         answer = [refs, [str(warning) for warning in info.warnings], len(info.incomplete_files)]
     """)
-    names = {NAME: ["main"], DOTTED: ["main", "v1.0"], PINNED: ["main"], PULLED: ["main", "refs/pr/3"]}
-    assert found == [names | {TWICE: ["main"], SPEECH: ["main", "v2.0.4"]}, [], 0]
+    pinned = {DOTTED: ["main", "v1.0"], PINNED: ["main"], PULLED: ["main", "refs/pr/3"]}
+    assert found == [pinned | {NAME: ["main"], TWICE: ["main"]}, [], 0]
 
 
 def test_what_was_never_promised_is_not_found(world):

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from provision.progress import LINE_INTERVAL, Bars, Lines, duration_text, size_text
+from provision.progress import LINE_INTERVAL, Bars, Lines, count_text, duration_text, size_text
 
 
 class Clock:
@@ -87,3 +87,19 @@ def test_sizes_are_decimal_as_hubs_and_volumes_count(count: int, text: str):
 @pytest.mark.parametrize(("seconds", "text"), [(4.9, "4 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_are_short(seconds: float, text: str):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(999, "999"), (309_633, "310 k"), (22_713_728, "22.7 M"), (14_288_491_584, "14.3 B")]
+)
+def test_counts_are_short(count: int, text: str):
+    assert count_text(count) == text
+
+
+def test_nothing_to_do_is_not_told():
+    written: list[str] = []
+    lines = Lines(written.append, Clock())
+    lines.begin("fill", 0)
+    lines.end()
+
+    assert written == []

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from provision.difference import Change
 from provision.names import shown
 from provision.plan import Action
-from provision.progress import size_text
+from provision.progress import count_text, size_text
 
 if TYPE_CHECKING:
-    from provision.difference import Difference, FileChange
+    from provision.difference import Difference, FileChange, PinChange
     from provision.plan import Plan
     from provision.report.findings import Paint
     from provision.transfer.outcome import Filling, Outcome
@@ -24,21 +24,36 @@ def difference_lines(project: str, change: Difference, total: int) -> list[str]:
         return [f"{project}: the lock is up to date ({size_text(total)})"]
     return [
         f"{project}:",
-        *(f"  {pin.model} ({pin.source}): {_short(pin.before)} -> {_short(pin.after)}" for pin in change.pins),
+        *(_pin_line(pin) for pin in change.pins),
         *(_change_line(file) for file in change.files),
         f"{project}: {size_text(total)} promised, {size_text(change.new_bytes)} new to a volume",
     ]
 
 
-def _short(pin: str | None) -> str:
-    return "nothing" if pin is None else pin[:12] if len(pin) == 40 else shown(pin)
+def _pin_line(pin: PinChange) -> str:
+    if pin.after is None:
+        return f"  {pin.model} ({pin.source}): no longer wanted"
+    moved = f"moved from {_short(pin.before)} to" if pin.before else "pinned at"
+    return f"  {pin.model} ({pin.source}): {moved} {_short(pin.after)}"
+
+
+def _short(pin: str) -> str:
+    return pin[:12] if len(pin) == 40 else shown(pin)
 
 
 def _change_line(change: FileChange) -> str:
     sizes = [size_text(file.size) for file in (change.before, change.after) if file]
     size = sizes[0] if len(set(sizes)) == 1 else " -> ".join(sizes)
     moved = f" (was {change.before.target})" if change.change is Change.MOVED and change.before else ""
-    return f"  {_CHANGE_MARKS[change.change]} {change.target}  {size}{moved}"
+    return f"  {_CHANGE_MARKS[change.change]} {change.target}  {size}{_facts(change)}{moved}"
+
+
+def _facts(change: FileChange) -> str:
+    """What a new file's safetensors header says."""
+    header = change.after.header if change.after and change.change in {Change.ADDED, Change.CHANGED} else None
+    if header is None:
+        return ""
+    return f", {count_text(header.parameters)} parameters in {', '.join(name for name, _ in header.dtypes)}"
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -106,6 +106,6 @@ def damaged_ranges(promised: Sequence[str], found: Sequence[str], size: int) -> 
         spans.append((begin, end))
     if not spans:
         return ""
-    shown = ", ".join(f"{begin}-{end - 1}" for begin, end in spans[:5])
+    shown = ", ".join(f"{begin:,}-{end - 1:,}" for begin, end in spans[:5])
     more = f" and {len(spans) - 5} more ranges" if len(spans) > 5 else ""
-    return f"damaged in bytes {shown}{more} of {size}"
+    return f"damaged in bytes {shown}{more} of {size:,}"
