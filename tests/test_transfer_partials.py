@@ -1,0 +1,260 @@
+"""The resume table, continued: what stands on the volume before a fill, and which bytes are then asked for.
+
+The file has three pieces, the last one short. The laws are asserted after every row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+from byte_faults import acts_after, cuts_after, ignores_range
+from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of
+from hub_kinds import HUGGINGFACE, KINDS
+from misbehaving_hub import MisbehavingHub, Rule, answers
+
+from provision.digest import PIECE_SIZE, piece_span, sha256_of
+from provision.errors import ExitCode, UnsafePath
+from provision.serve import Folder, Settings
+from provision.transfer.outcome import Done
+from provision.volume.journal import journal_name, key_of, partial_name
+from provision.volume.mount import Volume
+from provision.volume.receipts import Receipt, ReceiptWriter, joined
+from provision.volume.writer import Owner, this_process
+
+FILE = file_of(BIG)
+SIZE = FILE.size
+WHOLE = None
+LIVES = this_process()
+DEAD = replace(LIVES, started=1)  # another process has its number now
+STRANGER = Owner(boot="00000000-1111-2222-3333-444444444444", pidns=4026531836, pid=7, started=1)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"))), Settings(token=TOKEN)) as hub:
+        yield hub
+
+
+@pytest.fixture(params=KINDS, ids=str)
+def bed(request, hub, tmp_path):
+    hub.rules.clear()
+    return Bed(hub=hub, kind=request.param, volume=tmp_path)
+
+
+@pytest.fixture
+def one_bed(hub, tmp_path):
+    """Where the hub's kind makes no difference."""
+    hub.rules.clear()
+    return Bed(hub=hub, kind=HUGGINGFACE, volume=tmp_path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a writer left of a file: the first `length` bytes that are right but for `wrong` offsets, and its journal.
+
+    `pieces` are those that the journal names; `lies` makes it name the digests of the wrong bytes.
+    """
+
+    pieces: tuple[int, ...] = ()
+    length: int = SIZE
+    wrong: tuple[int, ...] = ()
+    surplus: bytes = b""
+    lies: bool = False
+    torn: bool = False
+    owner: Owner = DEAD
+    writer: str = "0badf00d"
+    sha256: str = FILE.sha256
+
+    def on(self, volume) -> None:
+        data = bytearray(content(BIG)[: self.length])
+        for at in self.wrong:
+            data[at] ^= 1
+        promise = replace(FILE, sha256=self.sha256)
+        named = bytes(data) if self.lies else content(BIG)
+        key, folder, state = key_of(promise), volume / "models", volume / ".provision/partials"
+        folder.mkdir(exist_ok=True)
+        state.mkdir(parents=True, exist_ok=True)
+        (folder / partial_name(key, self.writer)).write_bytes(bytes(data) + self.surplus)
+        (state / journal_name(key, self.writer)).write_text(self._journal(promise, named))
+
+    def _journal(self, promise, data) -> str:
+        lines = [
+            {
+                "version": 1,
+                "target": promise.target,
+                "sha256": promise.sha256,
+                "size": promise.size,
+                "piece_size": PIECE_SIZE,
+                "owner": self.owner.document(),
+            }
+        ]
+        for index in self.pieces:
+            start, end = piece_span(index, SIZE)
+            lines.append({"i": index, "sha256": sha256_of(data[start:end])})
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        return text + '{"i": 1, "sha' if self.torn else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    left: tuple[Left, ...]
+    ranges: tuple[str | None, ...]
+    fetched: int
+    done: Done = Done.RESUMED
+
+
+P = PIECE_SIZE
+PARTIALS = {
+    "nothing": Row(left=(), ranges=(WHOLE,), fetched=SIZE, done=Done.FETCHED),
+    "the first piece": Row(left=(Left(pieces=(0,), length=P),), ranges=(f"{P}-{SIZE - 1}",), fetched=SIZE - P),
+    "a piece and some bytes that nobody vouches for": Row(
+        left=(Left(pieces=(0,), length=P + 5),), ranges=(f"{P}-{SIZE - 1}",), fetched=SIZE - P
+    ),
+    "a journal whose last line is torn": Row(
+        left=(Left(pieces=(0,), torn=True),), ranges=(f"{P}-{SIZE - 1}",), fetched=SIZE - P
+    ),
+    "the first and the last": Row(left=(Left(pieces=(0, 2)),), ranges=(f"{P}-{2 * P - 1}",), fetched=P),
+    "only the last": Row(left=(Left(pieces=(2,)),), ranges=(f"0-{2 * P - 1}",), fetched=2 * P),
+    "all of it, never renamed": Row(left=(Left(pieces=(0, 1, 2)),), ranges=(), fetched=0),
+    "all of it and more": Row(left=(Left(pieces=(0, 1, 2), surplus=b"surplus"),), ranges=(), fetched=0),
+    "a piece that has been damaged": Row(
+        left=(Left(pieces=(0, 1, 2), wrong=(P + 7,)),), ranges=(f"{P}-{2 * P - 1}",), fetched=P
+    ),
+    "a journal that names pieces beyond the partial": Row(
+        left=(Left(pieces=(0, 1, 2), length=P),), ranges=(f"{P}-{SIZE - 1}",), fetched=SIZE - P
+    ),
+    "a journal that vouches for wrong bytes": Row(
+        left=(Left(pieces=(0, 1), wrong=(7,), lies=True),),
+        ranges=(f"{2 * P}-{SIZE - 1}", WHOLE),
+        fetched=2 * SIZE - 2 * P,
+    ),
+    "a partial of another digest": Row(
+        left=(Left(pieces=(0, 1, 2), sha256="e" * 64),), ranges=(WHOLE,), fetched=SIZE, done=Done.FETCHED
+    ),
+    "pieces of a writer elsewhere": Row(
+        left=(Left(pieces=(0, 1), owner=STRANGER),), ranges=(f"{2 * P}-{SIZE - 1}",), fetched=SIZE - 2 * P
+    ),
+    "pieces of two writers": Row(
+        left=(Left(pieces=(0,), length=P), Left(pieces=(0, 2), owner=STRANGER, writer="feedbeef")),
+        ranges=(f"{P}-{2 * P - 1}",),
+        fetched=P,
+    ),
+}
+
+
+@pytest.mark.parametrize("row", PARTIALS.values(), ids=PARTIALS)
+def test_only_what_nobody_holds_is_fetched(bed, row):
+    for left in row.left:
+        left.on(bed.volume)
+    result = bed.fill(bed.lock(BIG))
+    assert result.exit_code == ExitCode.DONE
+    assert result.ranges() == row.ranges
+    assert result.fetched == row.fetched
+    assert [outcome.done for outcome in result.outcomes] == [row.done]
+
+
+def test_a_resumed_stream_that_is_cut_goes_on_at_its_byte(bed):
+    Left(pieces=(0,), length=P).on(bed.volume)
+    bed.hub.rules.append(Rule("", cuts_after(1000), times=1, place="cdn"))
+    assert bed.fill(bed.lock(BIG)).ranges() == (f"{P}-{SIZE - 1}", f"{P + 1000}-{SIZE - 1}")
+
+
+def test_a_hub_without_ranges_sends_all_of_it_and_what_is_proven_is_not_written_again(bed):
+    Left(pieces=(0,), length=P).on(bed.volume)
+    bed.hub.rules.append(Rule("", ignores_range(), place="cdn"))
+    result = bed.fill(bed.lock(BIG))
+    assert (result.exit_code, result.fetched) == (ExitCode.DONE, SIZE)
+
+
+@pytest.mark.parametrize("behaviour", [answers(404), cuts_after(0), answers(416)], ids=["refused", "cut", "no ranges"])
+def test_a_fill_that_fails_keeps_what_was_proven(one_bed, behaviour):
+    Left(pieces=(0,), length=P).on(one_bed.volume)
+    one_bed.hub.rules.append(Rule("", behaviour, place="cdn"))
+    assert one_bed.fill(one_bed.lock(BIG)).error
+    one_bed.hub.rules.clear()
+    assert one_bed.fill(one_bed.lock(BIG)).ranges() == (f"{P}-{SIZE - 1}",)
+
+
+def test_a_smaller_partial_that_was_never_renamed_is_taken_away(one_bed):
+    """A file of one piece has no journal: what is left of it proves nothing, and is no burden either."""
+    one_bed.volume.joinpath("models").mkdir()
+    name = partial_name(key_of(file_of(SMALL)), "0badf00d")
+    one_bed.volume.joinpath("models", name).write_bytes(content(SMALL))
+    assert one_bed.fill(one_bed.lock(SMALL)).fetched == file_of(SMALL).size
+
+
+def stands(bed, data, receipt_of=None):
+    """`data` at the final name; with the receipt of `receipt_of`, as a fill before the damage has left it."""
+    final = bed.volume / FILE.target
+    final.parent.mkdir(exist_ok=True)
+    final.write_bytes(data)
+    if receipt_of is not None:
+        receipt = Receipt(
+            target=FILE.target,
+            sha256=sha256_of(receipt_of),
+            size=len(receipt_of),
+            mtime_ns=1,
+            proven_at=NOW - 60,
+            piece_digests=joined([sha256_of(receipt_of[at : at + P]) for at in range(0, len(receipt_of), P)]),
+        )
+        with Volume.open(str(bed.volume)) as volume, ReceiptWriter(volume, lambda: NOW) as receipts:
+            receipts.add(receipt)
+
+
+def damaged(at):
+    data = bytearray(content(BIG))
+    data[at] ^= 1
+    return bytes(data)
+
+
+STANDING = {
+    "right, without a receipt": (content(BIG), None, (), Done.KEPT),
+    "one byte flipped": (damaged(P + 1), content(BIG), (f"{P}-{2 * P - 1}",), Done.REPAIRED),
+    "one byte flipped, without a receipt": (damaged(P + 1), None, (WHOLE,), Done.REPAIRED),
+    "cut short": (content(BIG)[: P + 1], content(BIG), (f"{P}-{SIZE - 1}",), Done.REPAIRED),
+    "longer": (content(BIG) + b"x", content(BIG), (), Done.REPAIRED),
+    "empty": (b"", None, (WHOLE,), Done.REPAIRED),
+}
+
+
+@pytest.mark.parametrize(("data", "receipt", "ranges", "done"), STANDING.values(), ids=STANDING)
+def test_what_stands_is_proven_or_repaired(one_bed, data, receipt, ranges, done):
+    stands(one_bed, data, receipt)
+    result = one_bed.fill(one_bed.lock(BIG))
+    assert result.exit_code == ExitCode.DONE
+    assert (result.ranges(), [outcome.done for outcome in result.outcomes]) == (ranges, [done])
+
+
+def test_what_is_damaged_loses_its_name_even_when_the_hub_is_away(one_bed):
+    stands(one_bed, damaged(5), content(BIG))
+    one_bed.hub.rules.append(Rule("", answers(503)))
+    assert one_bed.fill(one_bed.lock(BIG)).exit_code == ExitCode.UNAVAILABLE
+    assert not (one_bed.volume / FILE.target).exists()
+    one_bed.hub.rules.clear()
+    assert one_bed.fill(one_bed.lock(BIG)).ranges() == (f"0-{P - 1}",)
+
+
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_what_is_no_file_is_refused_and_left_alone(one_bed, what, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    final = one_bed.volume / FILE.target
+    final.parent.mkdir()
+    final.mkdir() if what == "folder" else final.symlink_to(elsewhere / "x")
+    result = one_bed.fill(one_bed.lock(BIG))
+    assert type(result.error) is UnsafePath
+    assert result.exit_code == ExitCode.VOLUME
+    assert result.requests == []
+    assert list(elsewhere.iterdir()) == []
+    assert final.is_dir() or final.is_symlink()
+
+
+def test_what_another_fill_has_placed_meanwhile_is_proven_and_not_fetched(one_bed):
+    def place():  # after the plan was made, before the turn of the small file comes
+        (one_bed.volume / "models" / SMALL).write_bytes(content(SMALL))
+
+    one_bed.hub.rules.append(Rule("", acts_after(1000, place), times=1, place="cdn"))
+    result = one_bed.fill(one_bed.lock(BIG, SMALL), files_at_once=1)
+    assert [outcome.done for outcome in result.outcomes] == [Done.FETCHED, Done.KEPT]
+    assert result.ranges() == (WHOLE,)
