@@ -60,7 +60,7 @@ def _below(path: str, placement: Placement) -> str:
         case Layout.FLAT:
             return basename(path)
         case Layout.HF_CACHE:
-            return f"{_cache_name(placement.repository)}/snapshots/{placement.commit}/{path}"
+            return f"{_cache_name(placement.repository)}/snapshots/{placement.commit or placement.revision}/{path}"
         case Layout.MODELSCOPE_CACHE:
             return f"models/{placement.repository.replace('/', '--')}/snapshots/{placement.revision}/{path}"
 
