@@ -5,6 +5,7 @@ Each stands before the honest application, which keeps doing what it does; only 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,27 @@ def cuts_after(count: int) -> Behaviour:
     return cutting
 
 
-def stalls_after(count: int) -> Behaviour:
-    """The first `count` bytes of the body; then nothing, for as long as the client waits."""
+def stalls_after(count: int, act: Callable[[], None] = lambda: None) -> Behaviour:
+    """The first `count` bytes of the body; then `act`, and nothing for as long as the client waits."""
 
     async def stalling(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         await honest(scope, receive, _first(count, send))
+        act()
         while (await receive())["type"] != "http.disconnect":
             pass
 
     return stalling
+
+
+def meets(count: int) -> Behaviour:
+    """Honest, but nobody is answered before `count` have asked."""
+    barrier = asyncio.Barrier(count)
+
+    async def meeting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await barrier.wait()
+        await honest(scope, receive, send)
+
+    return meeting
 
 
 def ignores_range() -> Behaviour:

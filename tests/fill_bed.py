@@ -22,7 +22,7 @@ from provision.digest import PIECE_SIZE, piece_span, sha256_of
 from provision.errors import ProvisionError, worst
 from provision.hubs.http import Http
 from provision.hubs.supply import Supply
-from provision.lock import Lock, LockedFile, LockedModel, dumps
+from provision.lock import Lock, LockedFile, LockedModel
 from provision.progress import Silent
 from provision.retry import Patience, Retry
 from provision.transfer.fill import Means, fill, prospect
@@ -125,6 +125,12 @@ class Bed:
     volume: Path
     stop: Stop = field(default_factory=Stop)
     sent_elsewhere: int = 0
+    home_name: str = "home"
+
+    @property
+    def home(self) -> Path:
+        """Where a process that fills it keeps its own things."""
+        return self.volume.parent / self.home_name
 
     def commit(self) -> str:
         return self.hub.folder.repository(self.kind.scheme, NAME).snapshot().commit
@@ -237,8 +243,3 @@ def assert_no_leftovers(root: Path, lock: Lock) -> None:
 
 def _key(file: LockedFile) -> str:
     return sha256_of(f"{file.target}\0{file.sha256}".encode())[:16]
-
-
-def write_project(folder: Path, lock: Lock) -> None:
-    """The lock of `lock.project` as the command line reads it."""
-    (folder / f"{lock.project}.lock.json").write_text(dumps(lock))

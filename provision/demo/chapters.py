@@ -216,7 +216,8 @@ def damaged(scene: Scene) -> None:
         holds=(before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns),
     )
     ran = scene.provision("verify", "demo", "--full", code=3)
-    ranges = [(int(first), int(last)) for first, last in re.findall(r"\b(\d+)-(\d+)\b", ran.stdout)]
+    said = re.findall(r"\b(\d+)-(\d+)\b", ran.stdout.replace(",", ""))
+    ranges = [(int(first), int(last)) for first, last in said]
     scene.voice.claim(
         f"it was found, and where: byte {offset:,} lies in the one piece that is named",
         holds=len(ranges) == 1 and ranges[0][0] <= offset <= ranges[0][1] < ranges[0][0] + PIECE_SIZE,
