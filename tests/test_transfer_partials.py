@@ -258,3 +258,18 @@ def test_what_another_fill_has_placed_meanwhile_is_proven_and_not_fetched(one_be
     result = one_bed.fill(one_bed.lock(BIG, SMALL), files_at_once=1)
     assert [outcome.done for outcome in result.outcomes] == [Done.FETCHED, Done.KEPT]
     assert result.ranges() == (WHOLE,)
+
+
+def test_what_a_later_writer_left_of_a_file_that_stands_is_taken_away(one_bed):
+    """It began after our look at the folder, and died before its first piece: no journal tells of it."""
+    folder = one_bed.volume / "models"
+    lock = one_bed.lock(BIG, SMALL)
+
+    def leave():
+        for file in (FILE, file_of(SMALL)):
+            folder.joinpath(partial_name(key_of(file), "feedbeef")).write_bytes(b"begun")
+
+    one_bed.hub.rules.append(Rule("", acts_after(1000, leave), times=1, place="cdn"))
+    assert one_bed.fill(lock).exit_code == ExitCode.DONE  # and no leftovers: a law
+    leave()
+    assert one_bed.fill(lock).requests == []

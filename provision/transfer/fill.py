@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
+from provision.errors import VolumeError
 from provision.layout import sidecars
 from provision.plan import Plan, biggest_first, plan
 from provision.transfer.outcome import Filling
@@ -104,6 +106,8 @@ def _carry_out(volume: Volume, prospect: Prospect, means: Means, receipts: Recei
         outcomes = Crew(means.files_at_once, Worker(bench).do, means.stop).run(ordered)
     finally:
         means.progress.end()
+    with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong
+        bench.partials.sweep(outcome.step.file for outcome in outcomes if outcome.error is None)
     by_target = {outcome.step.file.target: outcome for outcome in outcomes}
     return Filling(outcomes=tuple(by_target[step.file.target] for step in prospect.plan.steps))
 

@@ -40,7 +40,7 @@ from provision.volume.writer import is_dead
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -261,6 +261,22 @@ class Partials:
         if keeps_journal(file):
             writers.update(self._journals(file))
         self.drop(file, sorted(writers))
+
+    def sweep(self, files: Iterable[LockedFile]) -> None:
+        """Take away the partials of `files`, which stand, that came after their folder was looked at: of a writer that
+        began later and died. Each folder is listed once more.
+        """
+        by_parent: dict[str, list[LockedFile]] = {}
+        for file in files:
+            by_parent.setdefault(parent_and_name(file.target)[0], []).append(file)
+        for parent, siblings in by_parent.items():
+            folder = self.volume.root.below(parent)
+            if folder is not None:
+                with folder:
+                    self._leftovers[parent] = partials_among(folder.names())
+                for file in siblings:
+                    if key_of(file) in self._leftovers[parent]:
+                        self.forget(file)
 
     def drop(self, file: LockedFile, writers: Sequence[str]) -> None:
         """Take away the partials and journals that `writers` have of `file`."""
