@@ -82,10 +82,15 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
     check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
     for lock in prospect.locks:
         write_lock(volume, lock)
-    with ReceiptWriter(volume, means.clock) as receipts:
-        filling = _carry_out(volume, prospect, means, receipts)
-    _write_sidecars(volume, prospect.locks, filling)
-    compact(volume, means.clock)
+    filling: Filling | None = None
+    try:
+        with ReceiptWriter(volume, means.clock) as receipts:
+            filling = _carry_out(volume, prospect, means, receipts)
+        _write_sidecars(volume, prospect.locks, filling)
+        compact(volume, means.clock)
+    except VolumeError:
+        if filling is None or filling.ok:
+            raise  # else files have failed, and tell more than receipts that found no room either
     return filling
 
 
