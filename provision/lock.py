@@ -229,7 +229,7 @@ class _Reader:
             yield LockedModel(
                 name=self.text(item, "name", where),
                 source=self.text(item, "source", where),
-                revision=self.text(item, "revision", where),
+                revision=self.path(item, "revision", where, path_fault),  # a cache layout makes a path of it
                 commit=commit,
                 layout=self.text(item, "layout", where),
                 license=self.optional_text(item, "license", where),

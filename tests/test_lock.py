@@ -110,6 +110,15 @@ def test_a_field_that_no_lock_of_ours_has_is_refused_by_its_place(fields: dict[s
     assert place in str(caught.value)
 
 
+@pytest.mark.parametrize("revision", ["../../x", "a\0b", "", "/etc", None, 7])
+def test_a_revision_that_could_not_be_a_path_is_refused(revision: object):
+    document = json.loads(dumps(LOCK))
+    document["models"][0]["revision"] = revision
+
+    with pytest.raises(LockUnreadable, match=r"models\[0\].revision"):
+        loads(json.dumps(document), file="x")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "{", '{"lock_version": true}', "[" * 100_000, b"\xff\xfe"])
 def test_what_is_no_lock_is_said_to_be_none(text: str | bytes):
     with pytest.raises(LockUnreadable):

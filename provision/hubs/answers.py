@@ -48,6 +48,8 @@ def transient(status: int, headers: Mapping[str, str], host: str, now: float) ->
 
 def refusal(status: int, headers: Mapping[str, str], what: str) -> HubRefused:
     """The error for a status that will not pass: by the hub's own code where it gives one, else by number."""
+    if status == 407:
+        return HubRefused("a proxy wants a login (407)", hint="write it into HTTPS_PROXY: http://USER:PASSWORD@HOST")
     by_status = {401: AccessDenied, 403: AccessDenied, 404: PathNotFound, 410: PathNotFound}
     kind = _REFUSALS.get(headers.get("X-Error-Code", ""), by_status.get(status, HubRefused))
     hints = {
