@@ -46,6 +46,7 @@ _LITTLE = 64 * 1024
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"http": 80, "https": 443}
 _AGAIN = "run the same command again; it resumes"
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _EXPIRED = frozenset({400, 401, 403, 410})
@@ -326,16 +327,17 @@ def _content_range(response: BaseHTTPResponse) -> tuple[tuple[int, int] | None, 
 
 
 def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
+    refused = NotAHub(
+        f"{_host(url)} redirects {shown(wanted.path)} to an address that is refused",
+        hint="only https may follow https; check the hub's endpoint and any proxy in between",
+    )
     try:
         following = urljoin(url, response.headers.get("Location", ""))
         scheme, _, _ = _origin(following)
-    except (ValueError, NotAHub):
-        following = scheme = ""
-    if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):
-        raise NotAHub(
-            f"{_host(url)} redirects {shown(wanted.path)} to an address that is refused ({shown(scheme) or 'none'})",
-            hint="only https may follow https; check the hub's endpoint and any proxy in between",
-        )
+    except (ValueError, NotAHub) as error:
+        raise refused from error
+    if scheme != "https" and _origin(url)[0] == "https":
+        raise refused
     return following
 
 
@@ -381,9 +383,13 @@ def _host(url: str) -> str:
     return shown(urlsplit(url).netloc.rpartition("@")[2])
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of `url`. Raises NotAHub when it lacks one of them."""
     try:
         parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError as error:
-        raise NotAHub("the hub's address cannot be used", hint="check the hub's endpoint") from error
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        scheme, host, port = "", None, None
+    if scheme not in _PORTS or not host:
+        raise NotAHub("the hub's address cannot be used", hint="check the hub's endpoint: it begins with https://")
+    return scheme, host, port or _PORTS[scheme]
