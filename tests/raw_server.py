@@ -72,6 +72,6 @@ class RawServer:
 
 
 def head(status: str, **headers: object) -> bytes:
-    """A status line and headers; `_` in a name stands for `-`."""
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    """A status line and headers, after which the connection ends; `_` in a name stands for `-`."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in {"Connection": "close", **headers}.items()]
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
