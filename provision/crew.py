@@ -15,7 +15,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 FAREWELL = 2.0
-"""Seconds that running jobs are given to notice that they should stop."""
+"""Seconds that running jobs, all together, are given to notice that they should stop."""
 
 
 class Stop:
@@ -65,7 +65,7 @@ class Crew(Generic[J, R]):
         except BaseException:
             self._stop.set()
             for thread in threads:
-                thread.join(FAREWELL)
+                thread.join(FAREWELL / len(threads))
             raise
 
     def _serve(

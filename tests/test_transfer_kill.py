@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from misbehaving_hub import MisbehavingHub, Rule
 
+from provision.crew import FAREWELL
 from provision.digest import PIECE_SIZE, sha256_of
 from provision.errors import ExitCode
 from provision.serve import Folder, Settings
@@ -116,12 +117,20 @@ def test_an_interrupted_fill_ends_soon_and_the_next_one_resumes(bed, number):
     assert first_asked(bed) >= PIECE_SIZE
 
 
-def test_a_silent_hub_does_not_keep_an_interrupted_fill_alive(one_bed):
-    at = []
-    behaviour = lambda act: stalls_after(0, lambda: (at.append(time.monotonic()), act()))  # noqa: E731 - reads best
-    process = start_to_be_shot(one_bed, one_bed.lock(*FILES), signal.SIGINT, behaviour, file_of(BIG).sha256)
-    assert end(process).code == ExitCode.INTERRUPTED
-    assert time.monotonic() - at[0] < 10
+def test_streams_that_are_all_silent_do_not_keep_an_interrupted_fill_alive(one_bed):
+    process_of, silent, asked_at = [], [], []
+
+    def interrupt_when_all_are_silent():
+        silent.append(1)
+        if len(silent) == len(FILES):
+            asked_at.append(time.monotonic())
+            process_of[0].send_signal(signal.SIGINT)
+
+    for place, pattern in (("cdn", ""), ("hub", PLAIN)):
+        one_bed.hub.rules.append(Rule(pattern, stalls_after(0, interrupt_when_all_are_silent), place=place))
+    process_of.append(start(one_bed, one_bed.lock(*FILES)))
+    assert end(process_of[0]).code == ExitCode.INTERRUPTED
+    assert time.monotonic() - asked_at[0] < 2 * FAREWELL
 
 
 def test_two_fills_of_one_volume_both_end_well_and_leave_nothing(bed):
