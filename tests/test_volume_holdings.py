@@ -98,6 +98,14 @@ def test_a_wrong_length_with_the_right_receipt_holds_the_pieces_that_are_whole(v
     assert holding(volume) == Holding(state=State.WRONG_SIZE, size=len(stands), held=held)
 
 
+def test_a_wrong_length_with_the_receipt_of_another_version_holds_nothing(volume, final):
+    other = content(2.5, seed=6)
+    final.write_bytes(other)
+    prove(volume, other)
+    final.write_bytes(other[:-1])
+    assert holding(volume) == Holding(state=State.WRONG_SIZE, size=len(other) - 1)
+
+
 def test_the_fullest_partial_counts_whoever_owns_it(volume):
     for name, upto in (("aaaaaaaa", 1), ("bbbbbbbb", 2)):
         with Partials(volume, writer_named(name, STRANGER)).claim(FILE) as partial:
