@@ -15,7 +15,7 @@ from fill_process import end, run, start
 from hub_kinds import HUGGINGFACE, KINDS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from misbehaving_hub import MisbehavingHub, Rule
+from misbehaving_hub import MisbehavingHub, Rule, answers
 
 from provision.crew import FAREWELL
 from provision.digest import PIECE_SIZE, sha256_of
@@ -131,6 +131,19 @@ def test_streams_that_are_all_silent_do_not_keep_an_interrupted_fill_alive(one_b
     process_of.append(start(one_bed, one_bed.lock(*FILES)))
     assert end(process_of[0]).code == ExitCode.INTERRUPTED
     assert time.monotonic() - asked_at[0] < 2 * FAREWELL
+
+
+def test_a_hub_that_asks_for_minutes_does_not_keep_an_interrupted_fill_alive(one_bed):
+    process_of = []
+    refuse = answers(429, {"Retry-After": "200"})
+
+    async def refuse_and_shoot(honest, scope, receive, send):
+        await refuse(honest, scope, receive, send)
+        process_of[0].send_signal(signal.SIGINT)
+
+    one_bed.hub.rules.append(Rule("", refuse_and_shoot, times=1, place="cdn"))
+    process_of.append(start(one_bed, one_bed.lock(SMALL)))
+    assert end(process_of[0]).code == ExitCode.INTERRUPTED  # in less than the minute that `end` waits
 
 
 def test_two_fills_of_one_volume_both_end_well_and_leave_nothing(bed):

@@ -5,13 +5,18 @@ All rows are one small file from the CDN of both hubs, unless they say otherwise
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from byte_faults import announces, bodies, cuts_after, flips, ignores_range, shifts_range, stalls_after
 from fill_bed import EMPTY, NOW, PLAIN, SIZES, SMALL, TOKEN, Bed, build, content, file_of, lock_of
 from hub_kinds import HUGGINGFACE, KINDS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from misbehaving_hub import Behaviour, MisbehavingHub, Rule, answers, page, redirects
 from raw_server import RESET, RawServer, head
 
@@ -338,3 +343,16 @@ def test_every_retry_is_told(bed):
     (note,) = bed.fill(bed.lock(SMALL)).notes
     assert f"models/{SMALL}" in note
     assert "trying again in 7 s" in note
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@given(cuts=st.lists(st.integers(min_value=0, max_value=90_000), max_size=8))
+def test_wherever_it_is_cut_no_byte_comes_twice(hub, cuts):
+    with tempfile.TemporaryDirectory() as place:
+        bed = Bed(hub=hub, kind=HUGGINGFACE, volume=Path(place))
+        hub.rules[:] = [Rule("", cuts_after(cut), times=1, place="cdn") for cut in cuts]
+        result = bed.fill(bed.lock(SMALL), Patience(attempts=len(cuts) + 1, first_wait=0.0))
+    reached = [at for at in itertools.accumulate(cuts, initial=0) if at < SIZE]
+    assert result.exit_code == ExitCode.DONE
+    assert result.fetched == SIZE
+    assert result.ranges() == tuple(f"{at}-{SIZE - 1}" if at else WHOLE for at in reached[: len(cuts) + 1])
