@@ -1,0 +1,113 @@
+"""What every scenario is handed: the hub, the material, the tools, and a place to work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from material import REPOSITORY
+from measurement import Command, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hub import Hub
+    from material import Material
+
+BIN = Path(sys.executable).parent
+PROJECTS = {"hf": "from-hf", "modelscope": "from-modelscope"}
+"""Which project is filled from which hub."""
+
+_HASH_IN_PYTHON = "import hashlib, sys; print(hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256').hexdigest())"
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashing:
+    """A program that prints the sha256 of one file."""
+
+    name: str
+    argv: tuple[str, ...]
+
+
+def hashing() -> Hashing:
+    """`openssl dgst`; where it is not installed, Python's hashlib, under that name."""
+    if shutil.which("openssl"):
+        return Hashing(name="openssl dgst", argv=("openssl", "dgst", "-sha256"))
+    return Hashing(name="hashlib (openssl is not installed)", argv=(sys.executable, "-c", _HASH_IN_PYTHON))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """`folder` is where runs happen, `where` says so in words; `disk` is on a disk. Each contender has `runs` turns."""
+
+    folder: Path
+    where: str
+    disk: Path
+    manifests: Path
+    hub: Hub
+    material: Material
+    runs: int
+
+    def command(self, place: Path, program: str, *arguments: str, code: int = 0) -> Command:
+        """`program` of our own environment, with a home below `place`."""
+        return Command(
+            argv=(str(BIN / program), *arguments), cwd=place, environment=environment(self.hub, place), code=code
+        )
+
+    def fill(self, place: Path, scheme: str) -> Command:
+        """`provision fill` of `place`/volume from the hub of `scheme`."""
+        (place / "volume").mkdir(exist_ok=True)
+        where = "--manifests", str(self.manifests), "--volume", "volume"
+        return self.command(place, "provision", "fill", PROJECTS[scheme], *where, "--quiet")
+
+    def verify(self, place: Path, *options: str, code: int = 0) -> Command:
+        """`provision verify` of `place`/volume."""
+        return self.command(place, "provision", "verify", "--volume", "volume", *options, code=code)
+
+    def modelscope(self, place: Path) -> Command:
+        """`modelscope download`, which checks sha256."""
+        return self.command(place, "modelscope", "download", REPOSITORY, "--local-dir", "volume")
+
+    def hf(self, place: Path, *options: str) -> Command:
+        """`hf download`, which does not."""
+        return self.command(place, "hf", "download", REPOSITORY, "--local-dir", "volume", *options)
+
+    def hf_verify(self, place: Path, code: int = 0) -> Command:
+        """`hf cache verify`, which does nothing else."""
+        return self.command(place, "hf", "cache", "verify", REPOSITORY, "--local-dir", "volume", code=code)
+
+    def hash_all(self, place: Path, files: Sequence[Path]) -> Command:
+        """sha256 of `files`, as many at once as there are cores."""
+        names = place / "names"
+        names.write_bytes(b"\0".join(bytes(path) for path in files))
+        script = 'names=$1 cores=$2; shift 2; exec xargs -0 -n 1 -P "$cores" "$@" < "$names"'
+        cores = str(os.cpu_count() or 1)
+        argv = ("sh", "-c", script, "sh", str(names), cores, *hashing().argv)
+        return Command(argv=argv, cwd=place, environment=environment(self.hub, place))
+
+    def lock(self) -> None:
+        """Write the manifests, and have them locked."""
+        self.manifests.mkdir()
+        for scheme, project in PROJECTS.items():
+            text = f"project: {project}\nmodels:\n  - {{source: '{scheme}://{REPOSITORY}', target: weights}}\n"
+            (self.manifests / f"{project}.yaml").write_text(text, encoding="utf-8")
+            measure(self.command(self.manifests, "provision", "lock", project, "--manifests", "."))
+
+
+def environment(hub: Hub, place: Path) -> dict[str, str]:
+    """No settings of the caller's, fresh caches, no calls to anyone but the hub; Xet off, since it is another wire."""
+    return {
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        "HOME": str(place),
+        "HF_ENDPOINT": hub.endpoint,
+        "MODELSCOPE_ENDPOINT": hub.endpoint,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
