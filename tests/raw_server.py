@@ -17,10 +17,14 @@ HOLD = b"\0hold"
 
 
 class RawServer:
-    """Answers each connection with the next of `answers`, the last one for ever. `log` has the heads of requests."""
+    """Answers each connection with the next of `answers`, the last one for ever. `log` has the heads of requests.
+
+    `left` is set when a client has gone from an answer that was held.
+    """
 
     def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.log: list[str] = []
+        self.left = threading.Event()
         self._answers, self._tls = list(answers), tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, 0), family=family)
@@ -67,6 +71,7 @@ class RawServer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             elif answer.endswith(HOLD):
                 connection.recv(1)
+                self.left.set()
             elif not self._tls:
                 connection.shutdown(socket.SHUT_WR)
 

@@ -25,6 +25,7 @@ from provision.errors import (
     HubRefused,
     HubUnavailable,
     NotAHub,
+    PathNotFound,
     RateLimited,
     SizeMismatch,
     Stalled,
@@ -200,6 +201,25 @@ def test_an_odd_answer_is_one_error_with_a_way_out(answer, kind):
 @pytest.mark.parametrize("answer", [HOLD, b"HTTP/1.1 200" + HOLD, OK[:-3] + HOLD], ids=["mute", "head", "body"])
 def test_silence_is_given_up(answer):
     refused(Stalled, answer, stall=0.3)
+
+
+REFUSED = {
+    "too long": (head("200 OK", Content_Length=10_000_000), SizeMismatch),
+    "compressed": (head("200 OK", Content_Length=10, Content_Encoding="gzip"), NotAHub),
+    "not there": (head("404 Not Found", Content_Length=10), PathNotFound),
+    "later": (head("503 Service Unavailable", Content_Length=10), Unreachable),
+    "of another file": (head("416 Range Not Satisfiable", Content_Length=10, Content_Range="bytes */9"), SizeMismatch),
+    "elsewhere": (head("302 Found", Content_Length=10_000_000, Location="ftp://x/"), NotAHub),
+}
+
+
+@pytest.mark.parametrize(("answer", "kind"), REFUSED.values(), ids=REFUSED)
+def test_a_refused_answer_is_left_at_once_and_not_when_its_error_is_forgotten(answer, kind):
+    with RawServer(answer + HOLD) as server:
+        with pytest.raises(kind) as raised:
+            read(server, MIDDLE)
+        assert server.left.wait(4)
+    assert raised.value
 
 
 def test_more_than_was_announced_is_not_read():

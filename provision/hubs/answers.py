@@ -1,4 +1,7 @@
-"""What a hub's answer means: statuses and headers, turned into the errors of `provision.errors`. Pure."""
+"""What a hub's answer means: statuses and headers, against what was asked for and promised. Pure.
+
+What is not as it should be is one of the errors of `provision.errors`.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,32 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from provision.digest import is_sha256
 from provision.errors import (
     AccessDenied,
+    ConnectionCut,
+    DigestMismatch,
     Gated,
     HubRefused,
+    NotAHub,
     PathNotFound,
     RateLimited,
     RepositoryNotFound,
     RevisionNotFound,
+    SizeMismatch,
     Unreachable,
 )
+from provision.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from provision.hubs.http import Wanted
+
+AGAIN = "run the same command again; it resumes"
+_MOVED = "see what moved with `provision lock --upgrade --dry-run`"
+_CHANGED = f"the hub's file has changed since the lock: {_MOVED}"
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530})
 """Statuses that may pass: the standard ones, and those of Cloudflare, which stands before both hubs."""
@@ -43,7 +59,7 @@ def transient(status: int, headers: Mapping[str, str], host: str, now: float) ->
             hint="run the same command again later; a token raises the limits",
             retry_after=after,
         )
-    return Unreachable(f"{host} answers {status}", hint="run the same command again; it resumes")
+    return Unreachable(f"{host} answers {status}", hint=AGAIN)
 
 
 def refusal(status: int, headers: Mapping[str, str], what: str) -> HubRefused:
@@ -57,7 +73,7 @@ def refusal(status: int, headers: Mapping[str, str], what: str) -> HubRefused:
         AccessDenied: "set a token that may read it (HF_TOKEN, MODELSCOPE_API_TOKEN)",
         RepositoryNotFound: "check the name; a private repository needs a token (HF_TOKEN, MODELSCOPE_API_TOKEN)",
     }
-    return kind(f"{what} ({status})", hint=hints.get(kind, "see what moved with `provision lock --upgrade --dry-run`"))
+    return kind(f"{what} ({status})", hint=hints.get(kind, _MOVED))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -73,3 +89,75 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     limit = re.search(r"\br=0\b.*?\bt=(\d{1,6})\b", headers.get("RateLimit", ""))
     return float(limit[1]) if limit else None
+
+
+def body_start(status: int, headers: Mapping[str, str], wanted: Wanted) -> int:
+    """The offset of the body's first byte, at or before the wanted one.
+
+    Raises:
+        NotAHub: a web page, or compressed bytes.
+        SizeMismatch: a file of another size.
+        ConnectionCut: a part that does not hold the first wanted byte, or does not say which part it is.
+    """
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise NotAHub(
+            f"{shown(wanted.path)} came compressed ({shown(encoding)}), though plain bytes were asked for",
+            hint="something between you and the hub rewrites answers: check proxies and mirrors",
+        )
+    if status == 206:
+        span, total = content_range(headers)
+        if span is None:
+            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=AGAIN)
+        check_total(total, wanted)
+        if not span[0] <= wanted.start <= span[1]:
+            raise ConnectionCut(
+                f"{shown(wanted.path)}: bytes from {wanted.start:,} were asked for, {span[0]:,}-{span[1]:,} came",
+                hint=AGAIN,
+            )
+        return span[0]
+    announced = headers.get("Content-Length", "")
+    length = int(announced) if announced.isdecimal() and len(announced) < 19 else None
+    _check_not_a_page(headers, wanted, length)
+    check_total(length, wanted)
+    return 0
+
+
+def _check_not_a_page(headers: Mapping[str, str], wanted: Wanted, length: int | None) -> None:
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" and length != wanted.size and not wanted.path.lower().endswith((".html", ".htm")):
+        raise NotAHub(
+            f"a web page came instead of {shown(wanted.path)}",
+            hint="a proxy's log-in page, or an endpoint that is not a hub: check proxies and the hub's endpoint",
+        )
+
+
+def check_total(total: int | None, wanted: Wanted) -> None:
+    """Raise SizeMismatch when an answer speaks of a file of another size; None is an answer that does not say."""
+    if total is not None and total != wanted.size:
+        raise SizeMismatch(
+            f"{shown(wanted.path)}: the hub has {total:,} bytes, promised were {wanted.size:,}",
+            hint=_CHANGED,
+        )
+
+
+def check_linked_digest(headers: Mapping[str, str], wanted: Wanted) -> None:
+    """Raise DigestMismatch when an answer names another sha256 than the promised one.
+
+    Hugging Face does so in X-Linked-ETag before it redirects to a large file, ModelScope's store with the file.
+    """
+    linked = headers.get("X-Linked-ETag", "").strip().removeprefix("W/").strip('"').lower()
+    if wanted.sha256 and is_sha256(linked) and linked != wanted.sha256:
+        raise DigestMismatch(
+            f"{shown(wanted.path)}: the hub has sha256 {linked}, promised was {wanted.sha256}",
+            hint=_CHANGED,
+        )
+
+
+def content_range(headers: Mapping[str, str]) -> tuple[tuple[int, int] | None, int | None]:
+    """First and last byte of a part, and the size of the whole; each None where the header does not tell it."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if match is None:
+        return None, None
+    first, last, total = match.groups()
+    return (int(first), int(last)) if first else None, None if total == "*" else int(total)

@@ -6,27 +6,32 @@ judge bytes. It does judge the answer: a status, a redirect, an announced length
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
-from provision.digest import is_sha256
 from provision.errors import (
     AccessDenied,
     AddressExpired,
     ConnectionCut,
-    DigestMismatch,
     HubRefused,
     HubUnavailable,
     NotAHub,
     ProvisionError,
-    SizeMismatch,
     Stalled,
     Unreachable,
 )
-from provision.hubs.answers import TRANSIENT, refusal, transient
+from provision.hubs.answers import (
+    AGAIN,
+    TRANSIENT,
+    body_start,
+    check_linked_digest,
+    check_total,
+    content_range,
+    refusal,
+    transient,
+)
 from provision.names import shown
 
 if TYPE_CHECKING:
@@ -42,12 +47,10 @@ READ_SIZE = 1024 * 1024
 """Most bytes taken from a socket at once."""
 
 _LITTLE = 64 * 1024
-"""Bytes of an unwanted answer that are read all the same, so that its connection can serve the next request."""
+"""Bytes of an unwanted answer that cost less than another connection."""
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"http": 80, "https": 443}
-_AGAIN = "run the same command again; it resumes"
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _EXPIRED = frozenset({400, 401, 403, 410})
 """What CDNs answer to a signature that is over: S3 and CloudFront 403, Azure 403, some mirrors 400, 401 or 410."""
@@ -114,7 +117,8 @@ class Body:
 
     def close(self) -> None:
         """Let go of the connection; it is only used again if the body was read to its end."""
-        _let_go(self._response, unread=0)
+        self._response.close()
+        self._response.release_conn()
 
 
 class Http:
@@ -138,11 +142,11 @@ class Http:
         response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
         if response.status == 416:
             with _closed_on_error(response):
-                _check_total(_content_range(response)[1], wanted)
-            _let_go(response, unread=_LITTLE)
+                check_total(content_range(response.headers)[1], wanted)
+            _let_go(response)
             response, url = self._follow(location, wanted, ranged=False)
         with _closed_on_error(response):
-            return Body(response, _body_start(response, wanted), _host(url))
+            return Body(response, body_start(response.status, response.headers, wanted), _host(url))
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
         """The wanted bytes, which must be few: they are held in memory.
@@ -157,7 +161,7 @@ class Http:
         finally:
             body.close()
         if len(got) < end - wanted.start:
-            raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}", hint=_AGAIN)
+            raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}", hint=AGAIN)
         return got
 
     def _follow(self, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
@@ -169,13 +173,13 @@ class Http:
             headers = {} if elsewhere else dict(location.headers)
             response = self._request(url, headers | self._own_headers(wanted, ranged=ranged))
             with _closed_on_error(response):
-                _check_linked_digest(response, wanted)
+                check_linked_digest(response.headers, wanted)
                 if response.status not in _REDIRECTS:
                     if not (ranged and response.status == 416):
                         _check_status(response, wanted, self._settings.now(), elsewhere=elsewhere)
                     return response, url
                 url = _next_address(response, url, wanted)
-            _let_go(response, unread=_LITTLE)
+            _let_go(response)
             if url in seen or len(seen) > REDIRECT_LIMIT:
                 raise NotAHub(
                     f"{_host(location.url)} redirects in a circle for {shown(wanted.path)}",
@@ -246,10 +250,9 @@ def _closed_on_error(response: BaseHTTPResponse) -> Iterator[None]:
         raise
 
 
-def _let_go(response: BaseHTTPResponse, *, unread: int) -> None:
-    """Give the connection back for the next request if no more than `unread` bytes are left, else close it."""
-    left = response.length_remaining
-    if left is not None and left <= unread:
+def _let_go(response: BaseHTTPResponse) -> None:
+    """Read the little that is left of an answer, so that its connection serves the next request; else close it."""
+    if response.length_remaining is not None and response.length_remaining <= _LITTLE:
         response.drain_conn()
     response.close()
     response.release_conn()
@@ -263,67 +266,6 @@ def _take(body: Body, start: int, length: int) -> bytes:
         if len(got) >= length:
             break
     return bytes(got[:length])
-
-
-def _body_start(response: BaseHTTPResponse, wanted: Wanted) -> int:
-    """The offset of the body's first byte; refuses an answer that cannot be (part of) the wanted file."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise NotAHub(
-            f"{shown(wanted.path)} came compressed ({shown(encoding)}), though plain bytes were asked for",
-            hint="something between you and the hub rewrites answers: check proxies and mirrors",
-        )
-    if response.status == 206:
-        span, total = _content_range(response)
-        if span is None:
-            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=_AGAIN)
-        _check_total(total, wanted)
-        if not wanted.start >= span[0] <= span[1]:
-            raise ConnectionCut(
-                f"{shown(wanted.path)}: bytes from {wanted.start:,} were asked for, {span[0]:,}-{span[1]:,} came",
-                hint=_AGAIN,
-            )
-        return span[0]
-    announced = response.headers.get("Content-Length", "")
-    length = int(announced) if announced.isdecimal() and len(announced) < 19 else None
-    _check_not_a_page(response, wanted, length)
-    _check_total(length, wanted)
-    return 0
-
-
-def _check_not_a_page(response: BaseHTTPResponse, wanted: Wanted, length: int | None) -> None:
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "text/html" and length != wanted.size and not wanted.path.lower().endswith((".html", ".htm")):
-        raise NotAHub(
-            f"a web page came instead of {shown(wanted.path)}",
-            hint="a proxy's log-in page, or an endpoint that is not a hub: check proxies and the hub's endpoint",
-        )
-
-
-def _check_total(total: int | None, wanted: Wanted) -> None:
-    if total is not None and total != wanted.size:
-        raise SizeMismatch(
-            f"{shown(wanted.path)}: the hub has {total:,} bytes, promised were {wanted.size:,}",
-            hint="the hub's file has changed since the lock: see what moved with `provision lock --upgrade --dry-run`",
-        )
-
-
-def _check_linked_digest(response: BaseHTTPResponse, wanted: Wanted) -> None:
-    """Hugging Face and ModelScope name a large file's sha256 in X-Linked-ETag before they redirect to it."""
-    linked = response.headers.get("X-Linked-ETag", "").strip().removeprefix("W/").strip('"').lower()
-    if wanted.sha256 and is_sha256(linked) and linked != wanted.sha256:
-        raise DigestMismatch(
-            f"{shown(wanted.path)}: the hub has sha256 {linked}, promised was {wanted.sha256}",
-            hint="the hub's file has changed since the lock: see what moved with `provision lock --upgrade --dry-run`",
-        )
-
-
-def _content_range(response: BaseHTTPResponse) -> tuple[tuple[int, int] | None, int | None]:
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    if match is None:
-        return None, None
-    first, last, total = match.groups()
-    return (int(first), int(last)) if first else None, None if total == "*" else int(total)
 
 
 def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
@@ -350,7 +292,7 @@ def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, els
         raise transient(status, response.headers, host, now)
     if elsewhere and status in _EXPIRED:
         raise AddressExpired(
-            f"{host} no longer honours the address that the hub gave for {what} ({status})", hint=_AGAIN
+            f"{host} no longer honours the address that the hub gave for {what} ({status})", hint=AGAIN
         )
     raise refusal(status, response.headers, f"{host} refused {what}")
 
@@ -362,14 +304,14 @@ def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubU
     if isinstance(error, (u.NewConnectionError, u.ConnectTimeoutError, u.SSLError)):
         return Unreachable(f"{host} cannot be reached{_cause(error)}", hint="check the network and the hub's endpoint")
     if isinstance(error, (u.ReadTimeoutError, TimeoutError)):
-        return Stalled(f"{host} is silent", hint=_AGAIN)
+        return Stalled(f"{host} is silent", hint=AGAIN)
     if isinstance(error, u.ProxySchemeUnknown):
         return HubRefused("the proxy cannot be used: it is neither http:// nor https://", hint=_CHECK_PROXY)
     if isinstance(error, (u.LocationValueError, u.LocationParseError)):
         return NotAHub(f"{host or 'the hub'}: the address cannot be used", hint="check the hub's endpoint")
     if isinstance(error, u.ProxyError):
         return Unreachable(f"the proxy for {host} cannot be reached", hint=_CHECK_PROXY)
-    return ConnectionCut(f"{host} cut the connection", hint=_AGAIN)
+    return ConnectionCut(f"{host} cut the connection", hint=AGAIN)
 
 
 def _cause(error: Exception) -> str:
