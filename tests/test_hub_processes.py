@@ -98,6 +98,17 @@ def test_the_proxies_of_the_environment_are_used(tmp_path, kind, server):
     assert past.stdout.startswith("9 http")
 
 
+@each_hub
+def test_a_netrc_does_not_take_the_place_of_the_token(tmp_path, kind, server):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (home / ".netrc").chmod(0o600)
+    mine = {kind.endpoint_variable: server.endpoint, kind.token_variable: TOKEN}
+    assert python(RESOLVE, kind.scheme, LARGE, home=home, **mine).stdout.startswith("9 http")
+    assert {request.headers["authorization"] for request in server.asked("^/api/")} == {f"Bearer {TOKEN}"}
+
+
 def test_a_saved_login_is_used(tmp_path, server):
     login = f"from modelscope_hub import HubConfig; HubConfig().save_token({TOKEN!r})"
     python(login, home=tmp_path / "home", MODELSCOPE_ENDPOINT=server.endpoint)
