@@ -7,8 +7,8 @@ import socket
 import time
 
 import pytest
-from hub_folder import NAME, build
-from hub_kinds import HUGGINGFACE, KINDS, MODELSCOPE, TOKEN, reach
+from hub_folder import NAME, SMALL, build
+from hub_kinds import HUGGINGFACE, KINDS, MODELSCOPE, TOKEN, http_settings, reach
 from misbehaving_hub import MisbehavingHub, Rule, answers, floods, page, redirects, rewrites, stalls, tells
 
 from provision.errors import (
@@ -27,6 +27,7 @@ from provision.errors import (
 )
 from provision.hubs import Pin
 from provision.hubs.allowance import ANSWER_LIMIT, REDIRECT_LIMIT
+from provision.hubs.http import Http, Wanted
 from provision.serve import Folder, Settings
 
 JSON = {"Content-Type": "application/json"}
@@ -303,3 +304,15 @@ def test_what_modelscope_tells_instead_of_a_commit_is_not_believed(served, told)
         server.rules.append(Rule(MODELSCOPE.listing, rewrites(lie)))
         assert resolve(reach(MODELSCOPE, server.endpoint), MODELSCOPE).commit == told_by_listing
         assert server.asked(r"\.git/")
+
+
+def test_a_gated_file_tells_where_access_is_asked_for(server):
+    """The listing of a gated repository is public; only its files are not."""
+    server.rules.append(Rule("/resolve/", answers(403, {"X-Error-Code": "GatedRepo"})))
+    hub = reach(HUGGINGFACE, server.endpoint)
+    location = hub.location(hub.resolve(NAME, None), SMALL)
+
+    with pytest.raises(Gated) as caught:
+        Http(http_settings()).open(location, Wanted(path=SMALL, size=10))
+
+    assert f"{server.endpoint}/{NAME}" in caught.value.hint

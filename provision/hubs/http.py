@@ -15,6 +15,7 @@ from provision.errors import (
     AccessDenied,
     AddressExpired,
     ConnectionCut,
+    Gated,
     HubRefused,
     HubUnavailable,
     NotAHub,
@@ -139,6 +140,15 @@ class Http:
             HubUnavailable: and its children; asking again may help.
             SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
         """
+        try:
+            return self._open(location, wanted)
+        except Gated as error:
+            error.hint = (
+                f"ask for access on {location.page}, and set a token that has it" if location.page else error.hint
+            )
+            raise
+
+    def _open(self, location: Location, wanted: Wanted) -> Body:
         response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
         if response.status == 416:
             with _closed_on_error(response):

@@ -90,7 +90,8 @@ class HuggingFace:
         revision = quote(pin.commit or pin.revision, safe="")
         url = f"{self._endpoint()}/{quote(pin.repository)}/resolve/{revision}/{quote(path)}"
         token = headers.get("authorization")
-        return Location(url=url, headers=(("Authorization", token),) if token else ())
+        page = f"{self._endpoint()}/{quote(pin.repository)}"
+        return Location(url=url, headers=(("Authorization", token),) if token else (), page=page)
 
     @contextmanager
     def _question(self, repository: str, revision: str) -> Iterator[HfApi]:

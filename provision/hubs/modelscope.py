@@ -92,7 +92,9 @@ class ModelScope:
         """The address of `path`, with the token as the library sends it: as a bearer's, and as the session's cookie."""
         query = urlencode({"Revision": pin.commit or pin.revision, "FilePath": path}, quote_via=quote, safe="")
         return Location(
-            url=f"{self.endpoint}{_route(pin.repository)}/repo?{query}", headers=tuple(self.credentials.items())
+            url=f"{self.endpoint}{_route(pin.repository)}/repo?{query}",
+            headers=tuple(self.credentials.items()),
+            page=f"{self.endpoint}/models/{quote(pin.repository)}",
         )
 
     @property
