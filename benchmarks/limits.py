@@ -39,7 +39,7 @@ def limits(bench: Bench) -> Section:
         for taken in take_turns(contenders, bench.runs, bench.folder)
     )
     told = TOLD.format(material=bench.material.mebibytes, hashing=hashing().name)
-    return Section(title="Limits", told=told, rows=rows, heads=("", "rate", "CPU", "", ""))
+    return Section(title="Limits", told=told, rows=rows, heads=("", "rate", "CPU"))
 
 
 def _address(endpoint: str, name: str) -> str:

@@ -62,12 +62,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A table under a heading, with what a reader must know about how it came about."""
+    """A table under a heading, with what a reader must know about how it came about. `heads` may leave out the last."""
 
     title: str
     told: str
     rows: tuple[Row, ...]
-    heads: tuple[str, str, str, str, str] = HEADS
+    heads: tuple[str, ...] = HEADS
 
 
 def compared(what: str, ours: float, peer: float, texts: tuple[str, str], most: float | None = None) -> Row:
@@ -111,7 +111,7 @@ def _spread(measurement: Measurement) -> str:
 
 def table(section: Section) -> str:
     """The section in Markdown, its columns aligned so that a terminal shows it well."""
-    lines = [section.heads, *(row.cells for row in section.rows)]
+    lines = [section.heads, *(row.cells[: len(section.heads)] for row in section.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     first, *others = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     padded = [first, ["-" * width for width in widths], *others]
@@ -126,13 +126,17 @@ def page(sections: Sequence[Section], facts: Sequence[str]) -> str:
 
 def machine() -> list[str]:
     """What the numbers depend on; no names, no addresses."""
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return [
         f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}",
-        f"load before the start: {load} (1, 5 and 15 minutes)",
+        f"before the start, {load()}",
         f"peaks under {mib(_own_peak())} are not told apart: a child starts with what its parent holds (getrusage)",
     ]
+
+
+def load() -> str:
+    """What else goes on; above the number of cores, times say little and their ratios less than they should."""
+    return "load " + " ".join(f"{value:.1f}" for value in os.getloadavg()) + " (1, 5 and 15 minutes)"
 
 
 def _own_peak() -> int:

@@ -15,7 +15,7 @@ from limits import limits
 from material import MIB, prepare
 from measurement import CommandFailed
 from moving import flipped, killed
-from page import machine, page, table
+from page import load, machine, page, table
 from verifying import verifying_full, verifying_quick
 
 SCENARIOS = {
@@ -82,7 +82,7 @@ def _bench(memory: Path, disk: Path, sizes: tuple[int, ...], arguments: argparse
         for name in arguments.only or SCENARIOS:
             sections.append(SCENARIOS[name](bench))
             _show(table(sections[-1]))
-    return page(sections, facts)
+    return page(sections, [*facts, f"at the end, {load()}"])
 
 
 def _show(text: str) -> None:
