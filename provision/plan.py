@@ -140,8 +140,10 @@ def _growth(step: Step, holding: Holding) -> int:
     match step.action:
         case Action.FETCH | Action.RESUME:
             return step.missing
-        case Action.REPAIR:
+        case Action.REPAIR if holding.held:
             return max(0, step.file.size - holding.size)
+        case Action.REPAIR:
+            return step.missing
         case _:
             return 0
 

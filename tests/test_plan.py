@@ -29,7 +29,7 @@ def lock_of(*files: LockedFile, project: str = "p") -> Lock:
         (Holding(state=State.PROVEN, size=SIZE), Action.KEEP, 0, 0),
         (Holding(state=State.UNPROVEN, size=SIZE), Action.PROVE, 0, 0),
         (Holding(state=State.DAMAGED, size=SIZE, held=900), Action.REPAIR, 100, 0),
-        (Holding(state=State.WRONG_SIZE, size=300), Action.REPAIR, SIZE, 700),
+        (Holding(state=State.WRONG_SIZE, size=300), Action.REPAIR, SIZE, SIZE),
         (Holding(state=State.WRONG_SIZE, size=3000, held=900), Action.REPAIR, 100, 0),
         (Holding(state=State.OTHER_VERSION, size=500), Action.FETCH, SIZE, SIZE),
         (Holding(state=State.OTHER_VERSION, size=500, held=10), Action.RESUME, 990, 990),

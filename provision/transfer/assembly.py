@@ -50,6 +50,7 @@ class Assembly:
         self._reuses = reuse
         self._file, self._partial, self._fetch, self._watch = partial.file, partial, fetch, watch
         self._hasher = PieceHasher(partial.file.size)
+        self._flushed = self._hasher.copy()
         self.fetched = 0
         self.reused = 0
 
@@ -100,9 +101,9 @@ class Assembly:
             return False
         if trial.offset != end or trial.pieces[-1] != digest:
             return False
-        if holder is not self._partial:
-            self._partial.record(index, digest)
         self._hasher = trial
+        if holder is not self._partial and self._partial.record(index, digest):
+            self._flushed = trial.copy()
         self.reused += end - start
         self._watch.task.advance(end - start)
         return True
@@ -118,13 +119,22 @@ class Assembly:
     def _attempt(self, end: int) -> None:
         start = self._hasher.offset
         wanted = Wanted(path=self._file.path, size=self._file.size, sha256=self._file.sha256, start=start, end=end)
-        with closing(self._fetch(wanted)) as body:
-            self._take(body, end)
+        try:
+            with closing(self._fetch(wanted)) as body:
+                self._take(body, end)
+        except VolumeTrouble:
+            self._go_back()
+            raise
         if self._hasher.offset < end:
             raise ConnectionCut(
                 f"{body.host} ended its answer at byte {self._hasher.offset:,} of {self._file.size:,}",
                 hint="run the same command again; it resumes",
             )
+
+    def _go_back(self) -> None:
+        """A flush that failed may have dropped what it was to flush: begin again where the last good one ended."""
+        self._watch.task.advance(self._flushed.offset - self._hasher.offset)
+        self._hasher = self._flushed.copy()
 
     def _take(self, body: Body, end: int) -> None:
         """Write what comes, up to `end`. What the partial has already is passed over, what comes after is not read."""
@@ -146,6 +156,6 @@ class Assembly:
             part, data = data[: end - offset], data[end - offset :]
             self._partial.write_at(offset, part)
             self._hasher.update(part)
-            if self._hasher.offset == end:
-                self._partial.record(index, self._hasher.pieces[index])
+            if self._hasher.offset == end and self._partial.record(index, self._hasher.pieces[index]):
+                self._flushed = self._hasher.copy()
             self._watch.task.advance(len(part))

@@ -98,7 +98,8 @@ class _Doing:
             case Action.PROVE:
                 return self._prove_or_repair()
             case Action.REPAIR:
-                return self._repair(self._known_pieces())
+                pieces = self._known_pieces()
+                return self._repair(pieces) if pieces else self._prove_or_repair()
             case Action.RESUME:
                 return self._bring(Done.RESUMED)
             case Action.FETCH:
@@ -136,9 +137,13 @@ class _Doing:
         return known.pieces if known is not None and known.sha256 == self._file.sha256 else ()
 
     def _repair(self, pieces: tuple[str, ...]) -> Outcome:
-        """What stands is not as promised: it loses its name at once, and gives its good pieces where they are known."""
+        """What stands is not as promised. Where its pieces are known it loses its name at once and gives the good ones;
+        a file that nobody has proven stands until its successor takes its name, for nothing else may ever come.
+        """
         self._task.restart()
-        return self._assemble(self._bench.partials.demote(self._file, pieces), Done.REPAIRED)
+        partials = self._bench.partials
+        partial = partials.demote(self._file, pieces) if pieces else partials.claim(self._file)
+        return self._assemble(partial, Done.REPAIRED)
 
     def _assemble(self, partial: Partial, done: Done) -> Outcome:
         """Put the file together; once more from nothing when the whole turns out wrong, for then some piece lied."""

@@ -13,7 +13,7 @@ are what is slow that saves two for each.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Self
@@ -40,7 +40,7 @@ from provision.volume.writer import is_dead
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -91,7 +91,7 @@ class Partial:
         self._data = opened.data
         self._stack = opened.stack
         self._journal: File | None = None
-        self._journal_end = opened.journal_end
+        self._journal_end = self._flushed_end = opened.journal_end
         self._unsynced = 0
 
     def __enter__(self) -> Self:
@@ -122,27 +122,44 @@ class Partial:
         """What the file system says about these bytes, whatever their name is by now."""
         return self._data.stat()
 
-    def record(self, index: int, digest: str) -> None:
-        """Piece `index` is written and has `digest`. Flushes every SYNC_EVERY pieces."""
+    def record(self, index: int, digest: str) -> bool:
+        """Piece `index` is written and has `digest`. Flushes every SYNC_EVERY pieces: True when it just has."""
         if not keeps_journal(self.file):
-            return
+            return False
         if self._journal is None:
             self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
-            self._journal_end = self._journal.stat().st_size
+            self._journal_end = self._flushed_end = self._journal.stat().st_size
         line = piece_line(index, digest)
         # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
         self._journal.write_at(self._journal_end, line)
         self._journal_end += len(line)
         self._unsynced += 1
-        if self._unsynced >= SYNC_EVERY:
-            self.sync()
+        if self._unsynced < SYNC_EVERY:
+            return False
+        self.sync()
+        return True
 
     def sync(self) -> None:
         """What was written and recorded is on the volume when this returns; bytes first, then what vouches for them."""
-        self._data.sync_data()
-        if self._journal is not None:
-            self._journal.sync_data()
-        self._unsynced = 0
+        with self._cut_back_on_error():
+            self._data.sync_data()
+            if self._journal is not None:
+                self._journal.sync_data()
+        self._unsynced, self._flushed_end = 0, self._journal_end
+
+    @contextmanager
+    def _cut_back_on_error(self) -> Iterator[None]:
+        """A flush that fails may have dropped what it was to flush, though reading still shows it (Linux tells once,
+        and marks the pages clean). So the journal claims no more than the flush before: the rest moves again.
+        """
+        try:
+            yield
+        except VolumeError:
+            self._journal_end = self._flushed_end
+            if self._journal is not None:
+                with suppress(VolumeError):
+                    self._journal.truncate(self._journal_end)
+            raise
 
     def seal(self) -> bool:
         """Flush and close, and look that all bytes stayed; then the partial can only be read and placed.
@@ -152,8 +169,9 @@ class Partial:
         Raises:
             VolumeFull: it does not have its length; a quota may leave nothing of a file, and say so late or never.
         """
-        self._data.sync()
-        self._data.close()
+        with self._cut_back_on_error():
+            self._data.sync()
+            self._data.close()
         sealed = self.folder.open_file(self.name)
         if sealed is None:
             return False
