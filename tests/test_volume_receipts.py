@@ -16,7 +16,16 @@ from volume_material import NOW, content, names_in, pieces_of, receipt_for
 from provision.digest import sha256_of
 from provision.errors import UnsafePath, VolumeFull
 from provision.volume.mount import Volume
-from provision.volume.receipts import FILE_LIMIT, Receipt, ReceiptWriter, joined, read_receipts, trusted
+from provision.volume.receipts import (
+    FILE_LIMIT,
+    Receipt,
+    ReceiptWriter,
+    is_revoked,
+    joined,
+    read_receipts,
+    revoked,
+    trusted,
+)
 
 
 @pytest.fixture
@@ -34,8 +43,8 @@ def clock():
     return NOW
 
 
-def store(volume, *receipts, clock=clock):
-    with ReceiptWriter(volume, clock) as writer:
+def store(volume, *receipts, clock=clock, known=None):
+    with ReceiptWriter(volume, clock, known or {}) as writer:
         for one in receipts:
             writer.add(one)
 
@@ -80,10 +89,23 @@ def test_the_newest_receipt_counts_whoever_wrote_it(volume):
     assert read_receipts(volume, NOW) == {"models/a": new}
 
 
-def test_a_clock_that_is_far_ahead_does_not_outvote_later_proofs(volume):
-    store(volume, receipt(at=NOW + 10 * 86_400, sha256="b" * 64))
-    store(volume, receipt())
-    assert read_receipts(volume, NOW) == {"models/a": receipt()}
+@pytest.mark.parametrize("ahead", [0, 1e-6, 3, 20 * 3600, 10 * 86_400])
+def test_the_last_word_counts_though_the_clock_of_the_first_was_ahead(volume, ahead):
+    store(volume, receipt(at=NOW + ahead))
+    store(volume, revoked(receipt(), NOW), known=read_receipts(volume, NOW))
+    # Not even later, when the first date is no longer one that is ahead.
+    for now in (NOW, NOW + 30 * 86_400):
+        assert is_revoked(read_receipts(volume, now)["models/a"])
+
+
+def test_of_two_words_of_one_writer_the_later_counts_though_its_clock_was_set_back(volume):
+    store(volume, receipt(at=NOW), receipt(at=NOW - 3, sha256="b" * 64), receipt(at=NOW - 5, sha256="c" * 64))
+    assert read_receipts(volume, NOW)["models/a"].sha256 == "c" * 64
+
+
+def test_a_date_that_no_clock_gives_is_passed_over(volume):
+    write_lines(volume, as_line({**SOUND, "proven_at": NOW + 100 * 365 * 86_400}))
+    assert read_receipts(volume, NOW) == {}
 
 
 def test_a_receipt_is_trusted_while_size_and_time_of_change_stay(tmp_path):

@@ -8,12 +8,14 @@ is unproven and is read again; so whatever is doubtful is passed over.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import threading
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from provision.digest import is_sha256, piece_count
@@ -23,7 +25,7 @@ from provision.names import target_fault
 from provision.volume.claims import claimed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from provision.volume.files import File
@@ -45,7 +47,7 @@ FILE_LIMIT = 32 * 1024 * 1024
 _LINE_LIMIT = 16 * 1024 * 1024  # bytes; the pieces of a file of 4 TB
 _FLUSH_COUNT = 256
 _FLUSH_BYTES = 2**30
-_FUTURE = 86_400.0  # seconds; a clock that is further ahead must not outvote later proofs for ever
+_FUTURE = 10 * 365 * 86_400.0  # seconds; a later date is damage, not a clock that is ahead
 _IDLE = 1_800.0  # seconds after its last line a file is not appended to any more
 _SETTLED = 3_600.0  # seconds after its last change a file may be merged into another
 _MANY = 16
@@ -105,12 +107,18 @@ class ReceiptWriter:
     costs reading a file again, so they are flushed every few hundred, or when they vouch for a gigabyte. Threads may
     share it.
 
+    `known` are the receipts that were read before. What is added is dated after them, whatever the clocks say: the last
+    word about a file must be the newest one, or a pod whose clock was ahead would outvote all who find damage later.
+
     Raises (add, flush):
         VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says.
     """
 
-    def __init__(self, volume: Volume, clock: Callable[[], float]) -> None:
-        self._volume, self._clock = volume, clock
+    def __init__(
+        self, volume: Volume, clock: Callable[[], float], known: Mapping[str, Receipt] = MappingProxyType({})
+    ) -> None:
+        self._volume, self._clock, self._known = volume, clock, known
+        self._added: dict[str, float] = {}
         self._guard = threading.Lock()
         self._lines: list[bytes] = []
         self._vouched = 0
@@ -134,6 +142,8 @@ class ReceiptWriter:
     def add(self, receipt: Receipt) -> None:
         """Take `receipt`; it is on the volume after the next flush."""
         with self._guard:
+            receipt = self._dated(receipt)
+            self._added[receipt.target] = receipt.proven_at
             self._lines.append(_line(receipt))
             self._vouched += receipt.size
             if len(self._lines) >= _FLUSH_COUNT or self._vouched >= _FLUSH_BYTES:
@@ -143,6 +153,13 @@ class ReceiptWriter:
         """Everything taken is on the volume when this returns."""
         with self._guard:
             self._flush()
+
+    def _dated(self, receipt: Receipt) -> Receipt:
+        known, added = self._known.get(receipt.target), self._added.get(receipt.target, -math.inf)
+        newest = added if known is None else max(added, known.proven_at)
+        if receipt.proven_at > newest:
+            return receipt
+        return replace(receipt, proven_at=math.nextafter(newest, math.inf))
 
     def _flush(self) -> None:
         if not self._lines:
@@ -172,7 +189,7 @@ class ReceiptWriter:
 
 
 def read_receipts(volume: Volume, now: float) -> dict[str, Receipt]:
-    """The newest receipt of each target. Whatever is damaged, hostile or dated after tomorrow is passed over.
+    """The newest receipt of each target. Whatever is damaged, hostile or dated ten years ahead is passed over.
 
     Raises:
         UnsafePath: the folder of receipts is reached through something other than plain folders.
