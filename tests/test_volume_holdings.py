@@ -25,7 +25,7 @@ from provision.plan import Holding, State
 from provision.volume.holdings import survey
 from provision.volume.mount import Volume
 from provision.volume.partials import Partials
-from provision.volume.receipts import Receipt, ReceiptWriter
+from provision.volume.receipts import ReceiptWriter, receipt_of
 
 DATA = content(2.5, seed=5)
 FILE = promised(DATA)
@@ -168,16 +168,7 @@ def test_a_state_folder_that_is_a_link_is_refused(volume, tmp_path):
 def test_after_a_fill_and_its_receipt_nothing_is_left_to_do(volume):
     placed, _ = fill(Partials(volume, writer_named("aaaaaaaa")).claim(FILE), DATA)
     with ReceiptWriter(volume, lambda: NOW) as writer:
-        writer.add(
-            Receipt(
-                target=FILE.target,
-                sha256=FILE.sha256,
-                size=placed.st_size,
-                mtime_ns=placed.st_mtime_ns,
-                proven_at=NOW,
-                piece_digests="".join(pieces_of(DATA)),
-            )
-        )
+        writer.add(receipt_of(FILE, placed, pieces_of(DATA), NOW))
     assert holding(volume).state is State.PROVEN
 
 

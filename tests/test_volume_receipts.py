@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from provision.volume.receipts import (
     FILE_LIMIT,
     Receipt,
     ReceiptWriter,
+    is_racy,
     is_revoked,
     joined,
     read_receipts,
@@ -71,7 +74,9 @@ def test_a_volume_without_receipts_has_none(volume):
 
 def test_what_was_written_is_read_back(volume):
     data = content(2.5)
-    large = receipt("models/large", size=len(data), piece_digests=joined(pieces_of(data)), header_sha256="c" * 64)
+    large = receipt(
+        "models/large", size=len(data), piece_digests=joined(pieces_of(data)), header_sha256="c" * 64, inode=7
+    )
     store(volume, receipt(), large)
     assert read_receipts(volume, NOW) == {"models/a": receipt(), "models/large": large}
     assert read_receipts(volume, NOW)["models/large"].pieces == tuple(pieces_of(data))
@@ -119,6 +124,26 @@ def test_a_receipt_is_trusted_while_size_and_time_of_change_stay(tmp_path):
     path.write_bytes(b"longer")
     os.utime(path, ns=(1, proof.mtime_ns))
     assert not trusted(proof, path.stat())
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_receipt_does_not_speak_for_a_copy_that_kept_its_times(tmp_path, recorded):
+    path = tmp_path / "models/sub/a.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"data")
+    proof = receipt_for(tmp_path, b"data")
+    copy = shutil.copy2(path, tmp_path / "copy")
+    assert trusted(proof, path.stat())
+    # One of an earlier release names no inode: it cannot tell, and is believed as before.
+    assert trusted(proof if recorded else replace(proof, inode=0), copy.stat()) is not recorded
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "after", "racy"),
+    [(5_000_000_000, 0.4, True), (5_000_000_000, -9, True), (5_000_000_000, 2, False), (5_000_000_001, 0.4, False)],
+)
+def test_a_proof_in_the_second_of_a_change_is_racy_where_times_are_cut(mtime_ns, after, racy):
+    assert is_racy(receipt(mtime_ns=mtime_ns, at=mtime_ns / 10**9 + after)) is racy
 
 
 def test_writers_never_share_a_file_and_one_writer_needs_one(volume):
@@ -231,6 +256,8 @@ def test_any_bytes_at_all_are_read_without_harm(volume, garbage):
         {"size": True},
         {"mtime_ns": "1"},
         {"mtime_ns": True},
+        {"inode": "1"},
+        {"inode": None},
         {"proven_at": float("nan")},
         {"proven_at": float("inf")},
         {"proven_at": -1},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from provision.digest import PIECE_SIZE, piece_count, piece_span, sha256_of
 from provision.lock import LockedFile
 from provision.volume.placing import place
-from provision.volume.receipts import Receipt, joined
+from provision.volume.receipts import Receipt, receipt_of
 from provision.volume.writer import Owner, Writer, this_process
 
 if TYPE_CHECKING:
@@ -40,14 +40,7 @@ def pieces_of(data: bytes) -> list[str]:
 def receipt_for(volume_path, data: bytes, target: str = "models/sub/a.safetensors", at: float = NOW) -> Receipt:
     """What a transfer writes after it has placed `data`."""
     found = (Path(volume_path) / target).stat()
-    return Receipt(
-        target=target,
-        sha256=sha256_of(data),
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        proven_at=at,
-        piece_digests=joined(pieces_of(data)),
-    )
+    return receipt_of(promised(data, target), found, pieces_of(data), at)
 
 
 def writer_named(name: str, owner: Owner | None = None) -> Writer:

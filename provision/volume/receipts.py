@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from provision.lock import LockedFile
     from provision.volume.files import File
     from provision.volume.mount import Volume
     from provision.volume.paths import Folder
@@ -50,6 +51,7 @@ _FLUSH_BYTES = 2**30
 _FUTURE = 10 * 365 * 86_400.0  # seconds; a later date is damage, not a clock that is ahead
 _IDLE = 1_800.0  # seconds after its last line a file is not appended to any more
 _SETTLED = 3_600.0  # seconds after its last change a file may be merged into another
+_RACY = 2.0  # seconds
 _MANY = 16
 _AT_ONCE = 256  # lines
 
@@ -60,7 +62,7 @@ _HEX = re.compile(r"[0-9a-f]*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """At `proven_at` (seconds since the epoch) the file at `target` had this sha256, and the file system gave it
-    this size and time of change.
+    this size, time of change and inode (0: not recorded).
 
     `piece_digests` are the sha256 of its pieces, one after another in one text; "" when it has only one, or they were
     not taken. `header_sha256` is of the safetensors header, where there is one.
@@ -73,11 +75,30 @@ class Receipt:
     proven_at: float
     piece_digests: str = ""
     header_sha256: str | None = None
+    inode: int = 0
 
     @property
     def pieces(self) -> tuple[str, ...]:
         """The sha256 of each piece; none when there is only one, or they were not taken."""
         return tuple(self.piece_digests[at : at + 64] for at in range(0, len(self.piece_digests), 64))
+
+
+def receipt_of(file: LockedFile, found: os.stat_result, pieces: Sequence[str], proven_at: float) -> Receipt:
+    """The receipt for bytes that were all read and are what `file` promises.
+
+    `found` is what the file system said of these very bytes, `pieces` are the sha256 of each piece, `proven_at` is in
+    seconds since the epoch.
+    """
+    return Receipt(
+        target=file.target,
+        sha256=file.sha256,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        inode=found.st_ino,
+        proven_at=proven_at,
+        piece_digests=joined(pieces),
+        header_sha256=file.header.sha256 if file.header else None,
+    )
 
 
 def joined(pieces: Sequence[str]) -> str:
@@ -96,8 +117,23 @@ def is_revoked(receipt: Receipt) -> bool:
 
 
 def trusted(receipt: Receipt, found: os.stat_result) -> bool:
-    """Whether the file system still says of the file what it said when the receipt was written."""
-    return (receipt.size, receipt.mtime_ns) == (found.st_size, found.st_mtime_ns)
+    """Whether the file system still says of the file what it said when the receipt was written.
+
+    A copy that kept its times, on this volume or another, has an inode of its own: nobody has read its bytes. A mount
+    that numbers its files anew costs one reading. An inode that was not recorded is not compared.
+    """
+    # A racy receipt is trusted too: where times are cut, every file that has just been filled has one, and a worker
+    # that starts then would have to read them all.
+    same = (receipt.size, receipt.mtime_ns) == (found.st_size, found.st_mtime_ns)
+    return same and receipt.inode in {0, found.st_ino}
+
+
+def is_racy(receipt: Receipt) -> bool:
+    """Whether a later write could have left the time of change as it was, by the clock of whoever wrote the receipt.
+
+    So where a file system cuts times to seconds (MooseFS) and the proof came less than two after the change.
+    """
+    return receipt.mtime_ns % 10**9 == 0 and receipt.proven_at - receipt.mtime_ns / 10**9 < _RACY
 
 
 class ReceiptWriter:
@@ -285,6 +321,8 @@ def _line(receipt: Receipt) -> bytes:
         "mtime_ns": receipt.mtime_ns,
         "proven_at": receipt.proven_at,
     }
+    if receipt.inode:
+        document["inode"] = receipt.inode
     if receipt.piece_digests and len(receipt.piece_digests) <= _LINE_LIMIT:
         document["pieces"] = receipt.piece_digests
     if receipt.header_sha256 is not None:
@@ -320,6 +358,7 @@ def _receipt(document: object) -> Receipt | None:
         proven_at=document["proven_at"],
         piece_digests=document.get("pieces", ""),
         header_sha256=document.get("header_sha256"),
+        inode=document.get("inode", 0),
     )
 
 
@@ -331,6 +370,7 @@ def _is_sound(document: dict[str, Any]) -> bool:
         type(size) is int
         and 0 <= size <= SIZE_LIMIT
         and type(get("mtime_ns")) is int
+        and type(get("inode", 0)) is int
         and isinstance(proven, int | float)
         and proven >= 0  # which NaN is not
         and is_sha256(get("sha256"))
