@@ -65,11 +65,13 @@ def piece_span(index: int, size: int) -> tuple[int, int]:
 class PieceHasher:
     """Hashes the bytes of a file of known `size` in order, once as a whole and once by the piece, in one pass.
 
-    `offset` is how many bytes have passed, `pieces` the digests of the pieces that are complete.
+    `offset` is how many bytes have passed, `pieces` the digests of the pieces that are complete. With `by_piece` False
+    there are none: half of the work is spared where only the whole is in question.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, by_piece: bool = True) -> None:
         self.size = size
+        self._by_piece = by_piece
         self.offset = 0
         self.pieces: list[str] = []
         self._whole = hashlib.sha256()
@@ -85,6 +87,9 @@ class PieceHasher:
         if self.offset + len(view) > self.size:
             raise ValueError(f"{self.offset + len(view)} bytes for a file of {self.size}")
         self._whole.update(view)
+        if not self._by_piece:
+            self.offset += len(view)
+            return
         while view:
             _, end = piece_span(self.offset // PIECE_SIZE, self.size)
             part, view = view[: end - self.offset], view[end - self.offset :]
@@ -105,7 +110,7 @@ class PieceHasher:
 
     def copy(self) -> PieceHasher:
         """An independent hasher in the same state, so that bytes can be tried before they are believed."""
-        twin = PieceHasher(self.size)
+        twin = PieceHasher(self.size, by_piece=self._by_piece)
         twin.offset, twin.pieces = self.offset, list(self.pieces)
         twin._whole, twin._piece = self._whole.copy(), self._piece.copy()
         return twin

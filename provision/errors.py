@@ -311,7 +311,7 @@ _SECRETS = (
     r"(?i:\b(?:bearer|basic)\s+[^\s\"',;]+)",
     r"\b(?:hf|ms|rpa|rps)[_-][A-Za-z0-9_-]{8,}",
     r"(?i:\b(?:m_session_id|token|access_token|api_key|signature|x-amz-[a-z-]+|policy|key-pair-id|sig)=[^\s&\"'<>;]+)",
-    r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
+    r"(?<=://)[^/\s@]+(?=@)",
 )
 
 

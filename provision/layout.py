@@ -20,6 +20,7 @@ from posixpath import basename
 from typing import TYPE_CHECKING
 
 from provision.digest import is_git_id
+from provision.lock import targets_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,6 +95,12 @@ def sidecars(models: Iterable[LockedModel]) -> tuple[Sidecar, ...]:
         for cache in _caches(model):
             caches.setdefault(cache, []).append(model)
     return tuple(ref for cache in sorted(caches) for ref in _refs(cache, caches[cache]))
+
+
+def layout_fault(models: Sequence[LockedModel]) -> str:
+    """Why what the layouts of `models` need beside their files cannot stand there; "" when it can."""
+    targets = {file.target for model in models for file in model.files}
+    return targets_fault([*targets, *(sidecar.target for sidecar in sidecars(models))])
 
 
 def _refs(cache: str, models: Sequence[LockedModel]) -> Iterator[Sidecar]:

@@ -7,6 +7,7 @@ same bytes. Read from a volume it is as hostile as anything else: every field is
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ LOCK_VERSION = 1
 LOCK_SUFFIX = ".lock.json"
 SIZE_LIMIT = 2**50
 """No file is promised to be larger than this many bytes (1 PiB)."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # printed, and part of commands to paste
+_SOURCE = re.compile(r"[a-z][a-z0-9]{0,31}://[A-Za-z0-9._-]{1,128}(/[A-Za-z0-9._-]{1,128})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +158,8 @@ def loads(text: str | bytes, *, file: str) -> Lock:
         raise reader.fault("$", "is not an object")
     reader.check_version(document)
     lock = Lock(
-        project=reader.text(document, "project", "$"),
-        root=reader.text(document, "root", "$", allow_empty=True),
+        project=reader.name(document, "project", "$"),
+        root=reader.path(document, "root", "$", path_fault) if document.get("root") else "",
         manifest_sha256=reader.sha256(document, "manifest_sha256", "$"),
         models=tuple(reader.models(document)),
     )
@@ -186,8 +191,22 @@ class _Reader:
 
     def text(self, document: Mapping[str, Any], key: str, where: str, *, allow_empty: bool = False) -> str:
         value = document.get(key)
-        if not isinstance(value, str) or not (value or allow_empty):
-            raise self.fault(f"{where}.{key}", "is not a text")
+        if not isinstance(value, str) or not (value or allow_empty) or not value.isprintable():
+            raise self.fault(f"{where}.{key}", "is not a text that can be printed")
+        return value
+
+    def name(self, document: Mapping[str, Any], key: str, where: str) -> str:
+        value = self.text(document, key, where)
+        if not _NAME.fullmatch(value):
+            raise self.fault(f"{where}.{key}", f"`{shown(value)}` is no name: letters, digits, `.`, `_` and `-`")
+        return value
+
+    def source(self, model: Mapping[str, Any], where: str) -> str:
+        value = self.text(model, "source", where)
+        if not _SOURCE.fullmatch(value):
+            raise self.fault(
+                f"{where}.source", f"`{shown(value)}` is no source: hf://ORG/NAME, modelscope://OWNER/NAME"
+            )
         return value
 
     def optional_text(self, document: Mapping[str, Any], key: str, where: str) -> str | None:
@@ -227,8 +246,8 @@ class _Reader:
             if commit is not None and not is_git_id(commit):
                 raise self.fault(f"{where}.commit", "is not a commit (40 lower-case hexadecimal digits)")
             yield LockedModel(
-                name=self.text(item, "name", where),
-                source=self.text(item, "source", where),
+                name=self.name(item, "name", where),
+                source=self.source(item, where),
                 revision=self.path(item, "revision", where, path_fault),  # a cache layout makes a path of it
                 commit=commit,
                 layout=self.text(item, "layout", where),
@@ -249,8 +268,8 @@ class _Reader:
 
     def header(self, item: Mapping[str, Any], where: str) -> HeaderFacts:
         dtypes = item.get("dtypes")
-        if not isinstance(dtypes, dict):
-            raise self.fault(f"{where}.dtypes", "is not an object")
+        if not isinstance(dtypes, dict) or not all(name.isprintable() for name in dtypes):
+            raise self.fault(f"{where}.dtypes", "is not an object of dtypes")
         return HeaderFacts(
             sha256=self.sha256(item, "header_sha256", where),
             tensors=self.count(item, "tensors", where),
@@ -264,15 +283,24 @@ class _Reader:
             raise self.fault("$.models", fault)
 
 
+def _folded(target: str) -> str:
+    """What two targets share that are one place on some file systems: any case, any way to write an accent."""
+    if target.isascii():
+        return target.casefold()
+    from unicodedata import normalize
+
+    return normalize("NFC", target).casefold()
+
+
 def targets_fault(targets: Iterable[str]) -> str:
     """Why these targets cannot all stand on one volume; "" when they can.
 
-    Two files at one place, names that differ only by case (one place on many file systems), and a file where another
-    needs a folder are refused.
+    Refused are two files at one place, names that differ only by case or in how an accent is written (one place on
+    many file systems), and a file where another needs a folder.
     """
     seen: dict[str, str] = {}
     for target in targets:
-        folded = target.casefold()
+        folded = _folded(target)
         if folded in seen:
             other = seen[folded]
             what = "two files have one target" if other == target else "two targets differ only by case"

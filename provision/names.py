@@ -21,8 +21,12 @@ PATH_BYTES = 1024
 """Longest path. S3 keys end here, and a volume is also seen through S3."""
 
 _FORBIDDEN = (
-    # Bidirectional overrides are in: they make a path print as another one.
-    (re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"), "holds a control character"),
+    (re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "holds a control character"),
+    # They make a path print as another one: soft hyphen, zero-width and bidirectional marks, byte order mark, tags.
+    (
+        re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"),
+        "holds an invisible character",
+    ),
     (re.compile(r"\\"), "holds a backslash"),
     (re.compile(r"^(/|[A-Za-z]:)"), "is absolute"),
 )

@@ -114,6 +114,20 @@ def plan(locks: Iterable[Lock], holding_of: Callable[[LockedFile], Holding]) -> 
     return Plan(steps=tuple(steps.values()))
 
 
+def check_neighbours(locks: Iterable[Lock], neighbours: Iterable[Lock]) -> None:
+    """Refuse to take a target from another project that fills the same volume.
+
+    Raises:
+        InputError: a neighbour was promised other bytes for one of the targets.
+    """
+    ours = {file.target: (lock.project, file.sha256) for lock in locks for _, file in lock.files()}
+    for neighbour in neighbours:
+        for _, file in neighbour.files():
+            project, sha256 = ours.get(file.target, ("", file.sha256))
+            if sha256 != file.sha256:
+                raise _conflict(file.target, project, neighbour.project)
+
+
 def step_for(project: str, model: LockedModel, file: LockedFile, holding: Holding) -> Step:
     """The one step that the table above gives for `holding`."""
     missing = file.size - min(holding.held, file.size)

@@ -18,7 +18,7 @@ from provision.digest import Digest, sha256_of
 from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, ManifestError
 from provision.hubs import Pin
 from provision.hubs.http import Wanted
-from provision.layout import Layout, Placement, target_of
+from provision.layout import Layout, Placement, layout_fault, target_of
 from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, targets_fault
 from provision.manifest import select
 from provision.names import shown, target_fault
@@ -81,6 +81,13 @@ def model_meaning(manifest: Manifest, model: Model) -> str:
     return sha256_of(meaning.encode())
 
 
+def answers(manifest: Manifest, lock: Lock) -> bool:
+    """Whether `lock` was made from `manifest` as it is now: the same meaning, and every entry with its own model."""
+    wanted = [(model.name, model_meaning(manifest, model)) for model in manifest.models]
+    promised = [(model.name, model.meaning_sha256) for model in lock.models]
+    return lock.manifest_sha256 == manifest.meaning_sha256 and wanted == promised
+
+
 class _Resolution:
     def __init__(self, request: Request, supply: Supply, stop: Stop, tell: Callable[[str], None]) -> None:
         self._request, self._supply, self._stop, self._tell = request, supply, stop, tell
@@ -98,6 +105,11 @@ class _Resolution:
         models = [
             kept[model.name] or self._locked(model, chosen[model.name], promised) for model in self._manifest.models
         ]
+        fault = layout_fault(models)
+        if fault:
+            raise ManifestError(
+                [self._manifest.models[0].position.issue(fault, meant="give one of them another target")]
+            )
         return Lock(
             project=self._manifest.project,
             root=self._manifest.root,

@@ -6,7 +6,6 @@ that moves a little each time goes on for as long as it moves.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +34,8 @@ class Patience:
 
     def wait(self, failures: int, asked: float | None) -> float:
         """Seconds to wait after the given number of failures in a row; never less than the hub `asked` for."""
+        import random
+
         backoff: float = min(self.first_wait * 2 ** (failures - 1), self.longest_wait)
         jittered = backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
         return max(jittered, asked or 0.0)

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import hub_folder
@@ -16,6 +17,7 @@ from volume_material import promised, receipt_for
 from provision.cli import COMMANDS, run
 from provision.errors import ExitCode
 from provision.lock import Lock, LockedModel, dumps
+from provision.resolution import model_meaning
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
 from provision.volume.receipts import ReceiptWriter
@@ -202,8 +204,9 @@ def test_check_needs_no_hub_and_tells_stale_from_fresh(tmp_path: Path, capsys: p
 
     manifest = tmp_path / "p.yaml"
     manifest.write_text("project: p\nmodels:\n  - source: hf://o/n\n    name: m\n")
-    fresh = lock_of(DATA)
-    fresh = Lock(project="p", root="", manifest_sha256=load(manifest).meaning_sha256, models=fresh.models)
+    wanted = load(manifest)
+    model = replace(lock_of(DATA).models[0], meaning_sha256=model_meaning(wanted, wanted.models[0]))
+    fresh = Lock(project="p", root="", manifest_sha256=wanted.meaning_sha256, models=(model,))
     (tmp_path / "p.lock.json").write_text(dumps(fresh))
 
     assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.DONE
@@ -215,8 +218,90 @@ def test_check_needs_no_hub_and_tells_stale_from_fresh(tmp_path: Path, capsys: p
     assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
     assert "hint: bring it up to date: provision lock p" in capsys.readouterr().err
 
+    manifest.write_text(manifest.read_text().replace("o/other", "o/n"))
+    (tmp_path / "p.lock.json").write_text(dumps(replace(fresh, models=())))  # what a careless merge leaves
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+
     (tmp_path / "p.lock.json").unlink()
     assert run(["lock", "--check", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+
+
+def test_check_as_json_is_a_document_whether_stale_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "p.yaml").write_text("project: p\nmodels:\n  - source: hf://o/n\n")
+
+    assert run(["lock", "--check", "p", "--manifests", str(tmp_path), "--format", "json"]) == ExitCode.LOCK
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "LockStale"
+
+
+def test_every_project_that_is_stale_or_lacks_its_lock_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(f"project: {name}\nmodels:\n  - source: hf://o/n\n")
+
+    assert run(["lock", "--check", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+
+    told = capsys.readouterr().err
+    assert "a.lock.json" in told
+    assert "b.lock.json" in told
+
+
+def test_a_lock_of_another_project_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "other.yaml").write_text("project: other\nmodels:\n  - source: hf://o/n\n")
+    (tmp_path / "other.lock.json").write_text(dumps(lock_of(DATA)))
+
+    assert run(["lock", "--check", "other", "--manifests", str(tmp_path)]) == ExitCode.INPUT
+    assert "is the lock of project `p`" in capsys.readouterr().err
+
+
+def test_a_file_at_the_place_of_a_caches_own_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A ref of the cache would be written over the file that was just proven."""
+    commit = "a" * 40
+    cached = LockedModel(
+        name="one", source="hf://acme/one", revision="main", commit=commit, layout="hf-cache", license=None,
+        meaning_sha256="b" * 64,
+        files=(promised(DATA, f"models--acme--one/snapshots/{commit}/models/sub/a.safetensors"),),
+    )  # fmt: skip
+    cached = replace(cached, files=(replace(cached.files[0], path=TARGET),))
+    other = replace(lock_of(DATA, "models--acme--one/refs/main").models[0], name="two")
+    lock = Lock(project="p", root="", manifest_sha256="c" * 64, models=(cached, other))
+    (tmp_path / "p.lock.json").write_text(dumps(lock))
+
+    code = run(["fill", "p", "--frozen", "--manifests", str(tmp_path), "--volume", str(tmp_path)])
+
+    assert code == ExitCode.INPUT
+    assert "models--acme--one/refs/main" in capsys.readouterr().err
+
+
+def test_a_target_that_another_project_fills_is_not_taken_from_it(filled: Path, tmp_path: Path, capsys):
+    """Else the two would replace each other's file with each fill, and both call it done."""
+    theirs = lock_of(DATA)
+    ours = replace(lock_of(b"other bytes"), project="q")
+    (tmp_path / "q.lock.json").write_text(dumps(ours))
+
+    code = run(["fill", "q", "--frozen", "--manifests", str(tmp_path), "--volume", str(filled)])
+
+    assert code == ExitCode.INPUT
+    assert "two projects, q and p" in capsys.readouterr().err
+    assert (filled / TARGET).read_bytes() == DATA
+    assert theirs.project == "p"
+
+
+def test_a_complete_volume_that_cannot_be_written_needs_no_filling(filled: Path, tmp_path: Path, monkeypatch):
+    (tmp_path / "p.lock.json").write_text(dumps(lock_of(DATA)))
+
+    def forbidden(*_):
+        raise AssertionError("nothing is to be written")
+
+    monkeypatch.setattr("provision.volume.paths.Folder.made_file", forbidden)
+
+    assert run(["fill", "p", "--frozen", "--manifests", str(tmp_path), "--volume", str(filled), "-q"]) == ExitCode.DONE
+
+
+def test_verifying_again_and_again_does_not_fill_a_volume(filled: Path):
+    for _ in range(3):
+        assert run(["verify", "--volume", str(filled), "-q"]) == ExitCode.DONE
+    receipts = filled / ".provision/receipts"
+
+    assert sum(len(path.read_text().splitlines()) for path in receipts.iterdir()) <= 2
 
 
 def test_a_wrong_project_name_is_answered_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -87,6 +87,7 @@ def test_a_newer_lock_version_is_refused_with_a_hint():
         ({"target": "models/.provision-0.partial"}, "target"),
         ({"target": ""}, "target"),
         ({"target": "x" * 300}, "target"),
+        ({"target": "a\u200bb"}, "target"),
         ({"path": "../x"}, "path"),
         ({"size": -1}, "size"),
         ({"size": True}, "size"),
@@ -119,6 +120,32 @@ def test_a_revision_that_could_not_be_a_path_is_refused(revision: object):
         loads(json.dumps(document), file="x")
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("project",), "x\x1b[2J"),
+        (("project",), "$(touch owned)"),
+        (("root",), "../.."),
+        (("models", 0, "name"), "a b"),
+        (("models", 0, "source"), "hf://o/n\x1b"),
+        (("models", 0, "source"), "o/n"),
+        (("models", 0, "license"), "\ud800"),
+        (("models", 0, "layout"), "tree\n"),
+    ],
+    ids=str,
+)
+def test_a_text_that_could_not_be_printed_or_pasted_is_refused(place: tuple[str | int, ...], value: str):
+    document = json.loads(dumps(LOCK))
+    *way, last = place
+    inner = document
+    for step in way:
+        inner = inner[step]
+    inner[last] = value
+
+    with pytest.raises(LockUnreadable, match=str(last)):
+        loads(json.dumps(document), file="x")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "{", '{"lock_version": true}', "[" * 100_000, b"\xff\xfe"])
 def test_what_is_no_lock_is_said_to_be_none(text: str | bytes):
     with pytest.raises(LockUnreadable):
@@ -142,6 +169,7 @@ def test_no_document_raises_anything_else(document: object):
         (["a", "b", "c/d"], ""),
         (["a", "a"], "two files have one target"),
         (["Model.bin", "model.bin"], "differ only by case"),
+        (["caf\u00e9", "cafe\u0301"], "differ only by case"),
         (["a", "a/b"], "needs it as a folder"),
         (["A", "a/b/c"], "needs it as a folder"),
     ],

@@ -141,6 +141,7 @@ def test_the_worst_of_several_errors_is_what_a_person_must_act_on():
         "Authorization: Bearer hf_abcdefghijklmnop",
         "token=verysecretvalue&x=1",
         "https://user:verysecretvalue@proxy:3128/",
+        "https://verysecretvalue@host/x",
         "https://cdn/x?X-Amz-Signature=verysecretvalue&X-Amz-Credential=verysecretvalue",
         "https://cdn/x?Signature=verysecretvalue&Key-Pair-Id=verysecretvalue&Policy=verysecretvalue",
         "m_session_id=verysecretvalue; path=/",

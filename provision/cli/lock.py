@@ -10,12 +10,13 @@ import click
 
 from provision.cli import console, options
 from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
-from provision.errors import InputError, LockStale
+from provision.errors import InputError, LockError, LockStale
 from provision.names import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from provision.difference import Difference
     from provision.lock import Lock
     from provision.manifest import Manifest
 
@@ -49,7 +50,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> None:
         named, upgrade = _split(projects, asked.upgrade, Path(manifests))
         found = find(named, Path(manifests))
         if asked.check:
-            _check(found)
+            _check(found, asked)
         else:
             _lock(found, upgrade, asked)
 
@@ -81,35 +82,43 @@ def _split(projects: Sequence[str], upgrade: str | None, folder: Path) -> tuple[
     return [upgrade, *projects], EVERY
 
 
-def _check(projects: Sequence[Project]) -> None:
-    """Go through all of them, so that one run tells all that is stale."""
-    stale: list[LockStale] = []
+def _check(projects: Sequence[Project], asked: _Asked) -> None:
+    """Go through all of them, so that one run tells all that is missing or stale."""
+    errors: list[LockError] = []
     for project in projects:
         try:
             check_fresh(project, required_lock(project))
-        except LockStale as error:
-            stale.append(error)
-        else:
-            console.out(f"{project.name}: the lock belongs to its manifest")
-    if stale:
-        raise LockStale("\n".join(error.message for error in stale), hint=stale[0].hint)
+        except LockError as error:
+            errors.append(error)
+    if errors:
+        raise LockStale("\n".join(error.message for error in errors), hint=errors[0].hint)
+    lines = [f"{project.name}: the lock belongs to its manifest" for project in projects]
+    checked = [{"project": project.name, "stale": False} for project in projects]
+    options.show(lines, {"schema": 1, "ok": True, "projects": checked}, asked.output)
 
 
 def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> None:
-    from provision.difference import difference
+    """One project after the other; each is told as soon as it is written, whatever becomes of the next."""
     from provision.report import document, text
 
-    lines: list[str] = []
     documents: list[dict[str, Any]] = []
     for project in projects:
-        known = read_lock(project)
-        lock = _resolved(read_manifest(project), known, upgrade, asked)
-        change = difference(known, lock)
-        lines += text.difference_lines(project.name, change, lock.size)
+        change, lock, known = _one(project, upgrade, asked)
         documents.append(document.difference_document(project.name, change, stale=lock != known))
-        if lock != known and not asked.dry_run:
-            write_lock(project, lock)
-    options.show(lines, {"schema": document.SCHEMA, "ok": True, "projects": documents}, asked.output)
+        if asked.output == "text":
+            options.show(text.difference_lines(project.name, change, lock.size), {}, "text")
+    if asked.output == "json":
+        options.show([], {"schema": document.SCHEMA, "ok": True, "projects": documents}, "json")
+
+
+def _one(project: Project, upgrade: str | None, asked: _Asked) -> tuple[Difference, Lock, Lock | None]:
+    from provision.difference import difference
+
+    known = read_lock(project)
+    lock = _resolved(read_manifest(project), known, upgrade, asked)
+    if lock != known and not asked.dry_run:
+        write_lock(project, lock)
+    return difference(known, lock), lock, known
 
 
 def _resolved(manifest: Manifest, known: Lock | None, upgrade: str | None, asked: _Asked) -> Lock:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provision.cli import console
-from provision.errors import ProvisionError
+from provision.errors import Interrupted, ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,10 @@ def show(lines: list[str], document: dict[str, Any], output: str) -> None:
 def json_errors(output: str) -> Iterator[None]:
     """With `--format json`, an error is a document on stdout too, so that a program always has one to read."""
     try:
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted("interrupted", hint="run the same command again; it resumes") from interrupt
     except ProvisionError as error:
         if output == "json":
             from provision.report.document import error_document

@@ -89,7 +89,12 @@ def read_lock(project: Project) -> Lock | None:
         return None
     except OSError as error:
         raise InputError(f"{project.lock} cannot be read: {error.strerror}") from error
-    return loads(text, file=str(project.lock))
+    lock = loads(text, file=str(project.lock))
+    if lock.project != project.name:
+        raise InputError(
+            f"{project.lock} is the lock of project `{lock.project}`", hint=f"rename it to {lock.project}{LOCK_SUFFIX}"
+        )
+    return lock
 
 
 def required_lock(project: Project) -> Lock:
@@ -101,10 +106,12 @@ def required_lock(project: Project) -> Lock:
 
 
 def check_fresh(project: Project, lock: Lock) -> None:
-    """Raise LockStale when `lock` was made from another manifest than the one that stands now."""
-    if read_manifest(project).meaning_sha256 != lock.manifest_sha256:
+    """Raise LockStale when `lock` does not answer the manifest that stands now, model by model."""
+    from provision.resolution import answers
+
+    if not answers(read_manifest(project), lock):
         raise LockStale(
-            f"{project.lock} does not belong to {project.manifest}: the manifest has changed since",
+            f"{project.lock} does not belong to {project.manifest}: one of them has changed since",
             hint=f"bring it up to date: provision lock {project.name}",
         )
 

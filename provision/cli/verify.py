@@ -51,17 +51,20 @@ class _Asked:
 
 def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
     from provision.crew import Stop
+    from provision.retry import Patience, Retry
     from provision.verification import Mode, Reading, verify
     from provision.volume.mount import Volume
 
+    stop = Stop()
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
         locks = _locks(projects, manifests, volume)
         reading = Reading(
             mode=Mode(asked.mode),
             files_at_once=asked.jobs or os.cpu_count() or 1,
             progress=console.progress(quiet=asked.quiet or asked.mode == "quick"),
-            stop=Stop(),
+            stop=stop,
             clock=time.time,
+            retry=Retry(patience=Patience(attempts=3), sleep=stop.sleep),
         )
         verification = verify(volume, locks, reading)
     _show(verification, asked)

@@ -8,6 +8,7 @@ from provision.difference import Change
 from provision.names import shown
 from provision.plan import Action
 from provision.progress import count_text, size_text
+from provision.transfer.outcome import Done
 
 if TYPE_CHECKING:
     from provision.difference import Difference, FileChange, PinChange
@@ -70,7 +71,7 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def filling_lines(filling: Filling, paint: Paint) -> list[str]:
     """One line for each file that was touched, then the sum."""
-    lines = [_outcome_line(outcome, paint) for outcome in filling.outcomes if outcome.fetched or outcome.error]
+    lines = [_outcome_line(outcome, paint) for outcome in filling.outcomes if outcome.done is not Done.KEPT]
     failed = len(filling.errors)
     sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
     end = paint(f"{failed} failed", "bad") if failed else paint("all as promised", "good")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
-from provision.errors import VolumeError
-from provision.layout import sidecars
-from provision.plan import Plan, biggest_first, plan
+from provision.errors import InputError, LockUnreadable, VolumeError
+from provision.layout import layout_fault, sidecars
+from provision.plan import Plan, biggest_first, check_neighbours, plan
 from provision.transfer.outcome import Filling
 from provision.transfer.steps import Bench, Worker
 from provision.volume.holdings import survey
-from provision.volume.locks import write_lock
+from provision.volume.locks import read_locks, write_lock
 from provision.volume.partials import Partials
 from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_receipts
 from provision.volume.space import check_room
@@ -57,9 +57,13 @@ def prospect(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
     """Survey `volume` and plan its way to `locks`. Nothing is changed.
 
     Raises:
-        InputError: two locks promise different bytes for one target.
+        InputError: two locks, here or left on the volume by another project, promise different bytes for one target.
         VolumeError: the volume cannot be surveyed.
     """
+    fault = layout_fault([model for lock in locks for model in lock.models])
+    if fault:
+        raise InputError(fault, hint="give one of them another target or root, then run `provision lock`")
+    check_neighbours(locks, _neighbours(volume, locks))
     receipts = read_receipts(volume, now)
     holdings = survey(volume, [file for lock in locks for _, file in lock.files()], now, receipts)
     return Prospect(
@@ -70,6 +74,14 @@ def prospect(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
     )
 
 
+def _neighbours(volume: Volume, locks: Sequence[Lock]) -> list[Lock]:
+    """The locks that other projects have left on the volume."""
+    try:
+        return [lock for lock in read_locks(volume) if lock.project not in {ours.project for ours in locks}]
+    except LockUnreadable:
+        return []  # a damaged copy is no promise; its project's next fill replaces it
+
+
 def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
     """Carry `prospect` out. Files that fail are in the result; the others are as promised and have their receipts.
 
@@ -78,13 +90,14 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
         VolumeReadOnly: the volume cannot be written; nothing was fetched.
         Interrupted: a stop was asked for; what is proven stays proven.
     """
-    volume.check_writable()
-    check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
+    if any(step.touches for step in prospect.plan.steps):
+        volume.check_writable()
+        check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
     for lock in prospect.locks:
         write_lock(volume, lock)
     filling: Filling | None = None
     try:
-        with ReceiptWriter(volume, means.clock) as receipts:
+        with ReceiptWriter(volume, means.clock, prospect.receipts) as receipts:
             filling = _carry_out(volume, prospect, means, receipts)
         _write_sidecars(volume, prospect.locks, filling)
         compact(volume, means.clock)

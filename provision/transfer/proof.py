@@ -35,6 +35,7 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
     opened = volume.open_file(file.target)
     if opened is None:
         return None
+    watch.task.restart()
     with opened:
         before = opened.stat()
         if before.st_size != file.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from provision.errors import (
     DigestMismatch,
     ProvisionError,
     UnsafePath,
+    VolumeError,
     VolumeFull,
     VolumeReadOnly,
     VolumeTrouble,
@@ -18,12 +20,13 @@ from provision.plan import Action
 from provision.transfer.assembly import Assembly, Watch
 from provision.transfer.outcome import Done, Outcome
 from provision.transfer.proof import check_header, read_through
+from provision.volume.partials import Held
 from provision.volume.placing import place
-from provision.volume.receipts import Receipt, joined
+from provision.volume.receipts import Receipt, joined, trusted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from provision.crew import Stop
     from provision.digest import PieceHasher
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
     from provision.volume.mount import Volume
     from provision.volume.partials import Partial, Partials
     from provision.volume.receipts import ReceiptWriter
+
+
+TROUBLE_WAIT = 2.0
+"""Seconds before a step is tried again after EIO or ESTALE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,7 @@ class Worker:
         task = self._bench.progress.task(step.file.target, step.file.size)
         doing = _Doing(self._bench, step, task)
         try:
-            return doing.run()
+            return doing.run_through_trouble()
         except ProvisionError as error:
             self._bench.stop.check()
             if isinstance(error, (VolumeFull, VolumeReadOnly)):
@@ -93,7 +100,18 @@ class _Doing:
         """Bytes that came from the hub, for nothing or not."""
         return sum(assembly.fetched for assembly in self._assemblies)
 
+    def run_through_trouble(self) -> Outcome:
+        """As `run`, once more when the file system failed in a way that often passes: what is proven is still there."""
+        try:
+            return self.run()
+        except VolumeTrouble as error:
+            self._task.note(f"{self._file.target}: {error.message}; trying again")
+            self._bench.supply.retry.sleep(TROUBLE_WAIT)
+            self._task.restart()
+            return self.run()
+
     def run(self) -> Outcome:
+        """Do what the plan says, by what stands now."""
         match self._step.action:
             case Action.PROVE:
                 return self._prove_or_repair()
@@ -162,7 +180,8 @@ class _Doing:
 
     def _attempt(self, partial: Partial, done: Done, *, afresh: bool = False) -> Outcome | str:
         """The outcome; or the sha256 that came instead of the promised one, and then nothing is left of it."""
-        with partial:
+        with partial, ExitStack() as stack:
+            partial.others = [*partial.others, *self._copies(stack)]
             assembly = Assembly(partial, self._fetch, self._watch, reuse=not afresh)
             self._assemblies.append(assembly)
             hasher = assembly.run()
@@ -175,6 +194,16 @@ class _Doing:
             return self._placed_by_another()
         self._bench.receipts.add(self._receipt(hasher, placed))
         return Outcome(step=self._step, done=done, fetched=self.fetched, reused=assembly.reused)
+
+    def _copies(self, stack: ExitStack) -> Iterator[Held]:
+        """Files of the same bytes that stand proven elsewhere on the volume: at an old target, for another project."""
+        for receipt in self._bench.known.values():
+            if receipt.sha256 != self._file.sha256 or receipt.target == self._file.target:
+                continue
+            with suppress(VolumeError):  # what cannot be read is only not used
+                opened = self._bench.volume.open_file(receipt.target)
+                if opened is not None and trusted(receipt, stack.enter_context(opened).stat()):
+                    yield Held(file=opened, pieces=dict(enumerate(receipt.pieces or (receipt.sha256,))))
 
     def _placed_by_another(self) -> Outcome:
         """Two fills met: the other was first. What it placed is read, not believed."""

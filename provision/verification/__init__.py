@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provision.crew import Stop
     from provision.lock import Lock
     from provision.progress import Progress
+    from provision.retry import Retry
     from provision.volume.mount import Volume
 
 __all__ = ["Finding", "Mode", "Promise", "Reading", "State", "Verification", "verify"]
@@ -25,13 +26,14 @@ __all__ = ["Finding", "Mode", "Promise", "Reading", "State", "Verification", "ve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How to verify. `clock` tells seconds since the epoch, for receipts."""
+    """How to verify. `clock` tells seconds since the epoch, for receipts; `retry` is for trouble of the file system."""
 
     mode: Mode
     files_at_once: int
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
+    retry: Retry
 
 
 def verify(volume: Volume, locks: Sequence[Lock], reading: Reading) -> Verification:

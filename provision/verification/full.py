@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from provision.crew import Crew
-from provision.digest import PieceHasher
+from provision.digest import PieceHasher, piece_count
 from provision.errors import VolumeError
+from provision.progress import Silent
 from provision.verification.findings import State, damaged_ranges
 from provision.verification.header import header_finding, instead, size_finding
-from provision.volume.receipts import Receipt, ReceiptWriter, joined, revoked
+from provision.volume.receipts import Receipt, ReceiptWriter, joined, revoked, trusted
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from provision.volume.mount import Volume
 
 READ_SIZE = 1024 * 1024
+FRESH = 86_400.0
+"""Seconds for which a receipt is not renewed."""
 
 
 def verify_full(
@@ -33,7 +36,7 @@ def verify_full(
     once = {(promise.file.target, promise.file.sha256): promise for promise in promises}
     order = sorted(once.values(), key=lambda promise: -promise.file.size)
     reading.progress.begin("verify", sum(promise.file.size for promise in order))
-    with Records(volume, reading.clock) as records:
+    with Records(volume, reading.clock, receipts) as records:
         reader = _Reader(volume, receipts, records, reading)
         try:
             found = Crew(reading.files_at_once, reader.read, reading.stop).run(order)
@@ -50,8 +53,8 @@ def _told_to(promise: Promise, verdict: Finding) -> Finding:
 class Records:
     """Takes receipts for as long as the volume takes them: one that is read-only or full can still be verified."""
 
-    def __init__(self, volume: Volume, clock: Callable[[], float]) -> None:
-        self._writer = ReceiptWriter(volume, clock)
+    def __init__(self, volume: Volume, clock: Callable[[], float], known: Mapping[str, Receipt]) -> None:
+        self._writer = ReceiptWriter(volume, clock, known)
         self._takes = True
 
     def __enter__(self) -> Self:
@@ -82,32 +85,44 @@ class _Reader:
     def read(self, promise: Promise) -> Finding:
         task = self._reading.progress.task(promise.file.target, promise.file.size)
         try:
-            opened = self._volume.open_file(promise.file.target)
-            if opened is None:
-                return promise.found(State.MISSING)
-            with opened:
-                return self._judge(promise, opened, task)
+            return self._reading.retry.call(lambda: self._read(promise, task))
         except VolumeError as error:
             return promise.found(State.UNREADABLE, detail=error.message)
         finally:
             task.finish()
 
+    def _read(self, promise: Promise, task: Task) -> Finding:
+        task.restart()
+        opened = self._volume.open_file(promise.file.target)
+        if opened is None:
+            return promise.found(State.MISSING)
+        with opened:
+            return self._judge(promise, opened, task)
+
     def _judge(self, promise: Promise, opened: File, task: Task) -> Finding:
         file, before = promise.file, opened.stat()
         if before.st_size != file.size:
             return size_finding(promise, opened, before.st_size)
-        hasher = self._hashed(promise, opened, task)
+        known = self._known(promise)
+        hasher = self._hashed(promise, opened, task, by_piece=known is None)
         if not hasher.is_complete or opened.stat().st_mtime_ns != before.st_mtime_ns:
             return promise.found(State.UNREADABLE, detail="it was written to while it was read")
         if hasher.sha256() != file.sha256:
-            return self._refuted(promise, opened, hasher)
+            return self._refuted(promise, opened, known, hasher.sha256())
         wrong = header_finding(promise, opened)
         if wrong is None:
-            self._records.add(self._receipt(promise, hasher, before))
+            self._vouch(promise, known, hasher, before)
         return wrong or promise.found(State.OK)
 
-    def _hashed(self, promise: Promise, opened: File, task: Task) -> PieceHasher:
-        hasher = PieceHasher(promise.file.size)
+    def _known(self, promise: Promise) -> Receipt | None:
+        """The receipt for these very bytes, with all their pieces."""
+        receipt = self._receipts.get(promise.file.target)
+        if receipt is None or receipt.sha256 != promise.file.sha256:
+            return None
+        return receipt if receipt.pieces or piece_count(promise.file.size) <= 1 else None
+
+    def _hashed(self, promise: Promise, opened: File, task: Task, *, by_piece: bool) -> PieceHasher:
+        hasher = PieceHasher(promise.file.size, by_piece=by_piece)
         while not hasher.is_complete:
             self._reading.stop.check()
             data = opened.read_at(hasher.offset, min(READ_SIZE, hasher.size - hasher.offset))
@@ -117,16 +132,32 @@ class _Reader:
             task.advance(len(data))
         return hasher
 
-    def _refuted(self, promise: Promise, opened: File, hasher: PieceHasher) -> Finding:
-        """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs."""
-        receipt = self._receipts.get(promise.file.target)
-        where = ""
-        if receipt is not None and receipt.sha256 == promise.file.sha256:
-            self._records.add(revoked(receipt, self._reading.clock()))
-            where = damaged_ranges(receipt.pieces, hasher.pieces, promise.file.size)
-        return promise.found(State.DIGEST, promise.file.sha256, hasher.sha256(), where or instead(promise, opened))
+    def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: os.stat_result) -> None:
+        """Leave a receipt, unless a fresh one says the same: verifying every hour must not fill a volume."""
+        now = self._reading.clock()
+        if known is None:
+            self._records.add(self._receipt(promise, joined(hasher.pieces), found))
+        elif not trusted(known, found) or now - known.proven_at > FRESH:
+            self._records.add(self._receipt(promise, known.piece_digests, found))
 
-    def _receipt(self, promise: Promise, hasher: PieceHasher, found: os.stat_result) -> Receipt:
+    def _refuted(self, promise: Promise, opened: File, known: Receipt | None, actual: str) -> Finding:
+        """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs.
+
+        A file that another has taken the place of since it was opened is none of ours any more.
+        """
+        where = ""
+        if known is not None:
+            if self._still_stands(promise, opened):
+                self._records.add(revoked(known, self._reading.clock()))
+            pieces = self._hashed(promise, opened, Silent(), by_piece=True).pieces
+            where = damaged_ranges(known.pieces, pieces, promise.file.size)
+        return promise.found(State.DIGEST, promise.file.sha256, actual, where or instead(promise, opened))
+
+    def _still_stands(self, promise: Promise, opened: File) -> bool:
+        standing, read = self._volume.stat(promise.file.target), opened.stat()
+        return standing is not None and (standing.st_dev, standing.st_ino) == (read.st_dev, read.st_ino)
+
+    def _receipt(self, promise: Promise, piece_digests: str, found: os.stat_result) -> Receipt:
         file = promise.file
         return Receipt(
             target=file.target,
@@ -134,6 +165,6 @@ class _Reader:
             size=file.size,
             mtime_ns=found.st_mtime_ns,
             proven_at=self._reading.clock(),
-            piece_digests=joined(hasher.pieces),
+            piece_digests=piece_digests,
             header_sha256=file.header.sha256 if file.header else None,
         )
