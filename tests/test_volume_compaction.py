@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from volume_material import names_in
 
 from provision.errors import VolumeTrouble
+from provision.volume import receipts
 from provision.volume.claims import STALE_AFTER, claimed
 from provision.volume.files import File
 from provision.volume.mount import Volume
@@ -134,6 +136,34 @@ def test_a_file_that_cannot_be_read_in_full_is_not_removed(volume, clock):
     clock.now += 7200
     assert compact(volume, clock) == 19
     assert name.exists()
+
+
+def test_a_merge_holds_one_file_at_a_time_in_memory(volume, clock):
+    for _ in range(20):
+        with ReceiptWriter(volume, clock) as writer:
+            for n in range(2_000):
+                writer.add(receipt(f"models/{n}", clock.now))
+    clock.now += 7200
+    size = max(Path(volume.path, ".provision/receipts", name).stat().st_size for name in files(volume))
+    tracemalloc.start()
+    try:
+        assert compact(volume, clock) == 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * size, "the bytes, lines and values of one file; the lines of all are twice as much"
+
+
+def test_what_is_too_much_for_one_merge_waits_for_the_next(volume, clock, monkeypatch):
+    write_files(volume, clock, 30)
+    before = read_receipts(volume, clock.now)
+    one = Path(volume.path, ".provision/receipts", files(volume)[0]).stat().st_size
+    monkeypatch.setattr(receipts, "MERGE_LIMIT", 10 * one + one // 2)
+    clock.now += 7200
+    for left in (21, 12):
+        assert compact(volume, clock) == 10
+        assert len(files(volume)) == left
+        assert read_receipts(volume, clock.now) == before
 
 
 def test_who_holds_a_claim_works_alone_until_it_is_stale(volume, clock):

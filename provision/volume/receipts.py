@@ -45,6 +45,9 @@ FILES_LIMIT = 1_000
 FILE_LIMIT = 32 * 1024 * 1024
 """Bytes; a larger file of receipts is none of ours. A writer begins a new one at a quarter of it."""
 
+MERGE_LIMIT = 64 * 1024 * 1024
+"""Bytes of receipts that are merged at once; what is more waits for the next time."""
+
 _LINE_LIMIT = 16 * 1024 * 1024  # bytes; the pieces of a file of 4 TB
 _FLUSH_COUNT = 256
 _FLUSH_BYTES = 2**30
@@ -242,7 +245,8 @@ def read_receipts(volume: Volume, now: float) -> dict[str, Receipt]:
 
 
 def compact(volume: Volume, clock: Callable[[], float]) -> int:
-    """When many files of receipts stand, merge the old ones into one; returns how many were merged.
+    """When many files of receipts stand, merge the old ones into one, MERGE_LIMIT bytes of them at most; returns how
+    many were merged.
 
     Files that changed within the last hour are left alone: their writer may be at work, and none appends to a file
     after half an hour of silence. The rest cannot change, so what is merged is all they say; it is flushed before they
@@ -264,13 +268,15 @@ def compact(volume: Volume, clock: Callable[[], float]) -> int:
 
 def _compact(volume: Volume, folder: Folder, clock: Callable[[], float]) -> int:
     now = clock()
-    read = {name: _lines_of(folder, name) for name in _files(folder) if _is_settled(folder, name, now)}
-    merged = {name: lines for name, lines in read.items() if lines is not None}
+    newest: dict[str, Receipt] = {}
+    merged: list[str] = []
+    for name in _settled(folder, now):
+        lines = _lines_of(folder, name)
+        if lines is not None:
+            _merge(newest, lines, now)
+            merged.append(name)
     if len(merged) < 2:
         return 0
-    newest: dict[str, Receipt] = {}
-    for lines in merged.values():
-        _merge(newest, lines, now)
     with ReceiptWriter(volume, clock) as writer:
         for receipt in newest.values():
             writer.add(receipt)
@@ -279,9 +285,17 @@ def _compact(volume: Volume, folder: Folder, clock: Callable[[], float]) -> int:
     return len(merged)
 
 
-def _is_settled(folder: Folder, name: str, now: float) -> bool:
-    found = folder.stat(name)
-    return found is not None and now - found.st_mtime > _SETTLED
+def _settled(folder: Folder, now: float) -> Iterator[str]:
+    """The oldest files of receipts that change no more, as many as are merged at once."""
+    room = MERGE_LIMIT
+    for name in _files(folder):
+        found = folder.stat(name)
+        if found is None or found.st_size > FILE_LIMIT or now - found.st_mtime <= _SETTLED:
+            continue
+        room -= found.st_size
+        if room < 0:
+            return
+        yield name
 
 
 def _files(folder: Folder) -> list[str]:
@@ -295,12 +309,12 @@ def _lines_of(folder: Folder, name: str) -> list[bytes] | None:
         if file is None:
             return None
         with file:
-            data = file.read_at(0, FILE_LIMIT + 1)
+            size = file.stat().st_size
+            return None if size > FILE_LIMIT else file.read_at(0, size).split(b"\n")[:-1]
     except VolumeTrouble:
         raise
     except VolumeError:
         return None
-    return None if len(data) > FILE_LIMIT else data.split(b"\n")[:-1]
 
 
 def _merge(newest: dict[str, Receipt], lines: Sequence[bytes], now: float) -> None:
