@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from provision.errors import UnsafePath, VolumeError, VolumeFull, VolumeReadOnly, VolumeTrouble
+from provision.errors import ExitCode, UnsafePath, VolumeError, VolumeFull, VolumeReadOnly, VolumeTrouble
 from provision.volume.faults import volume_fault
 from provision.volume.files import File
 from provision.volume.mount import Volume
@@ -19,13 +19,26 @@ WRITING = [
     (errno.EIO, VolumeTrouble),
     (errno.ESTALE, VolumeTrouble),
     (errno.EROFS, VolumeReadOnly),
-    (errno.EACCES, VolumeReadOnly),
-    (errno.EPERM, VolumeReadOnly),
+    (errno.ENOTCONN, VolumeTrouble),
+    (errno.ECONNABORTED, VolumeTrouble),
+    (errno.ETIMEDOUT, VolumeTrouble),
+    (errno.EHOSTDOWN, VolumeTrouble),
+    (errno.EACCES, VolumeError),
+    (errno.EPERM, VolumeError),
+    (errno.EBUSY, VolumeError),
+    (errno.EMFILE, VolumeError),
+    (errno.ENFILE, VolumeError),
     (errno.ELOOP, UnsafePath),
     (errno.ENOTDIR, UnsafePath),
     (errno.EFBIG, VolumeError),
 ]
-READING = [(errno.ENXIO, VolumeTrouble), (errno.EIO, VolumeTrouble), (errno.EACCES, VolumeError)]
+READING = [
+    (errno.ENXIO, VolumeTrouble),
+    (errno.EIO, VolumeTrouble),
+    (errno.ENOTCONN, VolumeTrouble),
+    (errno.EACCES, VolumeError),
+    (errno.EROFS, VolumeError),
+]
 
 
 @pytest.mark.parametrize(("number", "expected"), WRITING)
@@ -38,6 +51,22 @@ def test_each_errno_of_a_write_has_one_meaning(number, expected):
 @pytest.mark.parametrize(("number", "expected"), READING)
 def test_what_cannot_be_read_is_never_called_full_or_read_only(number, expected):
     assert type(volume_fault(OSError(number, ""), "/volume/a", reading=True)) is expected
+
+
+@pytest.mark.parametrize("number", [0, *errno.errorcode])
+@pytest.mark.parametrize("reading", [True, False])
+def test_whatever_goes_wrong_there_is_a_next_step(number, reading):
+    fault = volume_fault(OSError(number, ""), "/volume/a", reading=reading)
+    assert fault.hint
+    assert fault.exit_code is ExitCode.VOLUME
+
+
+@pytest.mark.parametrize(
+    ("reading", "hint"), [(False, "a user who may write there"), (True, "a user who may read there")]
+)
+def test_who_may_not_is_told_to_be_someone_who_may(reading, hint):
+    # Not "read-only": another folder of the same volume may well be theirs.
+    assert hint in volume_fault(OSError(errno.EACCES, ""), "/volume/a", reading=reading).hint
 
 
 def test_a_full_volume_says_that_the_partial_is_kept_and_how_to_resume():

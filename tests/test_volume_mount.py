@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 from volume_material import names_in
 
-from provision.errors import ExitCode, LockUnreadable, UnsafePath, VolumeAbsent, VolumeFull
+from provision.errors import ExitCode, LockUnreadable, UnsafePath, VolumeAbsent, VolumeError, VolumeFull
 from provision.lock import Lock, LockedModel
 from provision.volume.files import File
 from provision.volume.locks import read_lock, read_locks, write_lock
@@ -69,6 +70,18 @@ def test_a_quota_that_leaves_nothing_is_found_by_the_probe(volume, tmp_path, mon
     with pytest.raises(VolumeFull, match=r"probe-.* has 0; the volume has no room"):
         volume.check_writable()
     assert names_in(tmp_path / ".provision") == []
+
+
+def test_a_volume_that_is_someone_elses_is_found_by_the_probe(volume, monkeypatch):
+    # Root, as whom tests may run, may write anywhere: the system call is made to refuse.
+    def refusing(*_, **__):
+        raise PermissionError(errno.EACCES, "mkdir")
+
+    monkeypatch.setattr(os, "mkdir", refusing)
+    with pytest.raises(VolumeError, match="Permission denied") as caught:
+        volume.check_writable()
+    assert caught.value.exit_code is ExitCode.VOLUME
+    assert caught.value.hint == "run as a user who may write there"
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])

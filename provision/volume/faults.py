@@ -20,31 +20,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FULL_HINT = "the partial is kept; free room or grow the volume, then run the same command again: it resumes"
+TROUBLE_HINT = "the file system failed in a way that often passes; run the same command again"
+DEAD_HINT = "the mount does not answer; attach it again, then run the same command again"
+OTHER_HINT = "look at the volume with `ls` and `df`; if it is a network mount, attach it again"
 UNSAFE_HINT = "provision goes through plain folders and files only; move it away, then run the same command again"
 
-# MooseFS says EDQUOT when a quota is spent, ENOSPC when no chunkserver has room, ENXIO when a chunk is lost
-# (mfsclient/mfs_fuse.c). To a writer all three mean that its bytes have no place; a reader meets only the last.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENXIO})
-_TROUBLE = frozenset({errno.EIO, errno.ESTALE})
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_UNSAFE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
+_Meaning = tuple[type[VolumeError], str]
+_OTHER: _Meaning = (VolumeError, OTHER_HINT)
+_TROUBLE: _Meaning = (VolumeTrouble, TROUBLE_HINT)
+
+_WRITING: dict[int, _Meaning] = {
+    # MooseFS says EDQUOT when a quota is spent, ENOSPC when no chunkserver has room, ENXIO when a chunk is lost
+    # (mfsclient/mfs_fuse.c). To a writer all three mean that its bytes have no place; a reader meets only the last.
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.ENXIO), (VolumeFull, FULL_HINT)),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), _TROUBLE),
+    # The server or FUSE process of a mount is gone (ECONNABORTED: to who was waiting for it), or does not answer.
+    **dict.fromkeys((errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN), (VolumeTrouble, DEAD_HINT)),
+    errno.EROFS: (VolumeReadOnly, "attach the volume for writing"),
+    # Of one folder, perhaps: the volume can be written elsewhere.
+    **dict.fromkeys((errno.EACCES, errno.EPERM), (VolumeError, "run as a user who may write there")),
+    **dict.fromkeys((errno.ELOOP, errno.ENOTDIR, errno.EISDIR), (UnsafePath, UNSAFE_HINT)),
+}
+_READING: dict[int, _Meaning] = {
+    **_WRITING,
+    errno.ENXIO: _TROUBLE,
+    errno.EROFS: _OTHER,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), (VolumeError, "run as a user who may read there")),
+}
 
 
 def volume_fault(error: OSError, path: str, *, reading: bool = False) -> VolumeError:
     """The error to raise for `error`, met at `path`; `reading` when nothing was to be changed."""
     number = error.errno or 0
-    said = f"{shown(path, 300)}: {os.strerror(number)}"
-    if number in _UNSAFE:
-        return UnsafePath(said, hint=UNSAFE_HINT)
-    if number in _TROUBLE or (reading and number == errno.ENXIO):
-        return VolumeTrouble(said, hint="the file system failed in a way that often passes; run the same command again")
-    if number in _FULL:
-        return VolumeFull(said, hint=FULL_HINT)
-    if number in _READ_ONLY and not reading:
-        return VolumeReadOnly(said, hint="attach the volume for writing, or run as a user who may write there")
-    if number in _READ_ONLY:
-        return VolumeError(said, hint="run as a user who may read there")
-    return VolumeError(said)
+    kind, hint = (_READING if reading else _WRITING).get(number, _OTHER)
+    return kind(f"{shown(path, 300)}: {os.strerror(number)}", hint=hint)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from provision.errors import UnsafePath, VolumeTrouble
-from provision.volume.faults import UNSAFE_HINT, faults_at, volume_fault
+from provision.volume.faults import TROUBLE_HINT, UNSAFE_HINT, faults_at, volume_fault
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -81,7 +81,9 @@ class File:
             while rest:
                 count = os.pwrite(self._fd, rest, offset)
                 if not count:
-                    raise VolumeTrouble(f"{self.path}: the file system takes no bytes and gives no reason")
+                    raise VolumeTrouble(
+                        f"{self.path}: the file system takes no bytes and gives no reason", hint=TROUBLE_HINT
+                    )
                 offset, rest = offset + count, rest[count:]
 
     def truncate(self, size: int) -> None:
