@@ -17,7 +17,7 @@ from provision.volume.receipts import Receipt, receipt_of
 from provision.volume.writer import Owner, Writer, this_process
 
 if TYPE_CHECKING:
-    from provision.volume.partials import Partial
+    from provision.volume.partial import Partial
 
 NOW = 1_790_000_000.0
 

@@ -6,6 +6,7 @@ files      one open file
 faults     what the operating system says, as the error tree says it
 writer     who writes: an identity, and the facts by which others can tell that it is dead
 journal    what a partial has proven, line by line
+partial    one unfinished file, open for its writer
 partials   unfinished files: claimed, resumed, taken over, copied from, made of a damaged file
 placing    the one rename that gives bytes their name
 receipts   what was proven about files that stand

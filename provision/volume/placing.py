@@ -16,7 +16,7 @@ from provision.volume.paths import parent_and_name
 if TYPE_CHECKING:
     import os
 
-    from provision.volume.partials import Partial
+    from provision.volume.partial import Partial
     from provision.volume.paths import Folder
 
 

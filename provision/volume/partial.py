@@ -1,0 +1,170 @@
+"""A partial: one unfinished file, open for the one who writes it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from provision.errors import VolumeError, VolumeFull
+from provision.volume.faults import FULL_HINT
+from provision.volume.journal import keeps_journal, piece_line
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from provision.lock import LockedFile
+    from provision.volume.files import File
+    from provision.volume.partials import Partials
+    from provision.volume.paths import Folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Someone else's bytes of the same promise: to be read, piece by piece, and never written."""
+
+    file: File
+    pieces: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a claim has opened; `stack` closes it. `journal_end`: bytes of our journal that are worth keeping."""
+
+    file: LockedFile
+    folder: Folder
+    data: File
+    held: Mapping[int, str]
+    others: Sequence[Held]
+    journal_end: int
+    stack: ExitStack
+
+
+class Partial:
+    """An unfinished file, open for its one writer. A context: leaving it closes everything and keeps the bytes.
+
+    `held` are the pieces that can be read here, `others` whoever else holds some; both tell, by index, which digest the
+    bytes must have to be believed. Writing and recording are for one thread at a time.
+
+    Raises (each method):
+        VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says. The bytes so far are kept.
+    """
+
+    def __init__(self, store: Partials, opened: Opened) -> None:
+        self.file = opened.file
+        self.folder = opened.folder
+        self.name = store.name_of(opened.file)
+        self.held = opened.held
+        self.others = opened.others
+        self._store = store
+        self._data = opened.data
+        self._stack = opened.stack
+        self._journal: File | None = None
+        self._journal_end = self._flushed_end = opened.journal_end
+        self._unsynced = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Close everything, keep the bytes."""
+        self._stack.close()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; fewer only where the partial ends."""
+        return self._data.read_at(offset, length)
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """All of `data` at `offset`."""
+        self._data.write_at(offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Cut to `size` bytes."""
+        self._data.truncate(size)
+
+    def stat(self) -> os.stat_result:
+        """What the file system says about these bytes, whatever their name is by now."""
+        return self._data.stat()
+
+    def record(self, index: int, digest: str) -> bool:
+        """Piece `index` is written and has `digest`. Flushes every few: True when it just has."""
+        if not keeps_journal(self.file):
+            return False
+        if self._journal is None:
+            self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
+            self._journal_end = self._flushed_end = self._journal.stat().st_size
+        line = piece_line(index, digest)
+        # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
+        self._journal.write_at(self._journal_end, line)
+        self._journal_end += len(line)
+        self._unsynced += 1
+        if self._unsynced < self._store.sync_every:
+            return False
+        self.sync()
+        return True
+
+    def sync(self) -> None:
+        """What was written and recorded is on the volume when this returns; bytes first, then what vouches for them."""
+        with self._cut_back_on_error():
+            self._data.sync_data()
+            if self._journal is not None:
+                self._journal.sync_data()
+        self._unsynced, self._flushed_end = 0, self._journal_end
+
+    @contextmanager
+    def _cut_back_on_error(self) -> Iterator[None]:
+        """A flush that fails may have dropped what it was to flush, though reading still shows it (Linux tells once,
+        and marks the pages clean). So the journal claims no more than the flush before: the rest moves again.
+        """
+        try:
+            yield
+        except VolumeError:
+            self._journal_end = self._flushed_end
+            if self._journal is not None:
+                with suppress(VolumeError):
+                    self._journal.truncate(self._journal_end)
+            raise
+
+    def seal(self) -> bool:
+        """Flush and close, and look that all bytes stayed; then the partial can only be read and placed.
+
+        False when the partial is gone: another writer has placed the file and taken leftovers away.
+
+        Raises:
+            VolumeFull: it does not have its length; a quota may leave nothing of a file, and say so late or never.
+        """
+        with self._cut_back_on_error():
+            self._data.sync()
+            self._data.close()
+        sealed = self.folder.open_file(self.name)
+        if sealed is None:
+            return False
+        self._data = self._stack.enter_context(sealed)
+        length = self.stat().st_size
+        if length != self.file.size:
+            message = (
+                f"{sealed.path} has {length} bytes after it was closed, of {self.file.size}; the volume has no room"
+            )
+            raise VolumeFull(message, hint=FULL_HINT)
+        return True
+
+    def settle(self) -> None:
+        """After placing: close, and take away what anyone has left of this file."""
+        self.close()
+        # The file stands. A leftover that cannot be removed takes room and is met again; it makes nothing wrong.
+        with suppress(VolumeError):
+            self._store.forget(self.file)
+
+    def discard(self) -> None:
+        """Close, and take away the bytes and their journal. Others' are left alone."""
+        self.close()
+        self._store.drop(self.file, [self._store.writer.id])
