@@ -134,7 +134,7 @@ def test_bytes_lost_at_close_are_never_placed(ours, final, monkeypatch, length):
     assert path.exists()
 
 
-def test_a_failed_flush_places_nothing_and_keeps_the_partial(ours, final, monkeypatch):
+def test_a_failed_flush_places_nothing_and_what_it_was_to_flush_is_not_believed(ours, final, monkeypatch):
     def failing(_):
         raise OSError(122, "EDQUOT")
 
@@ -144,7 +144,7 @@ def test_a_failed_flush_places_nothing_and_keeps_the_partial(ours, final, monkey
         with pytest.raises(VolumeFull):
             place(partial)
     assert not final.exists()
-    assert fill(ours.claim(FILE), DATA)[1] == []
+    assert fill(ours.claim(FILE), DATA)[1] == [0, 1, 2]
 
 
 def test_two_writers_piece_by_piece_in_turn_both_finish_and_both_are_right(ours, volume, final, tmp_path):
