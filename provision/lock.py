@@ -174,9 +174,10 @@ class _Reader:
         self._file = file
 
     def fault(self, where: str, what: str) -> LockUnreadable:
+        place = "the lock" if where == "$" else where
         return LockUnreadable(
-            f"{self._file}: {where} {what}",
-            hint="restore the lock from git, or make it anew with `provision lock`",
+            f"{self._file}: {place} {what}",
+            hint="restore the lock from git, or make it anew: provision lock PROJECT --upgrade",
         )
 
     def check_version(self, document: Mapping[str, Any]) -> None:

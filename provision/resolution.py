@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from provision.crew import Crew
 from provision.digest import Digest, sha256_of
-from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, ManifestError
+from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, HubRefused, ManifestError
 from provision.hubs import Pin
 from provision.hubs.http import Wanted
 from provision.layout import Layout, Placement, layout_fault, target_of
@@ -93,12 +93,15 @@ class _Resolution:
         self._request, self._supply, self._stop, self._tell = request, supply, stop, tell
         self._manifest = request.manifest
         self._issues: list[Issue] = []
+        self._refusals: list[HubRefused] = []
         self._pins: dict[tuple[str, str, str | None], Pin] = {}
 
     def lock(self) -> Lock:
         """Choose for all models, so that all faults are told at once; then read the facts that are missing."""
         kept = {model.name: self._unchanged(model) for model in self._manifest.models}
-        chosen = {model.name: self._choose(model) for model in self._manifest.models if kept[model.name] is None}
+        chosen = {model.name: self._chosen(model) for model in self._manifest.models if kept[model.name] is None}
+        if self._refusals:
+            raise _all_of(self._refusals)
         self._refuse_faults(kept.values(), chosen.values())
         work = [file for files in chosen.values() for file in files]
         promised = dict(zip(map(id, work), Crew(READERS, self._promise, self._stop).run(work), strict=True))
@@ -131,11 +134,21 @@ class _Resolution:
             return None
         return next((m for m in known.models if _answers(m, model)), None)
 
+    def _chosen(self, model: Model) -> list[_Chosen]:
+        """As `_choose`; a hub that refuses one entry does not keep the others from being told their faults."""
+        try:
+            return self._choose(model)
+        except HubRefused as error:
+            at = model.position
+            error.message = f"{at.file}:{at.line}:{at.column}: {error.message}"
+            self._refusals.append(error)
+            return []
+
     def _choose(self, model: Model) -> list[_Chosen]:
         source = model.source
+        self._tell(f"asking {source}")
         previous = self._previous(model)
         pin = self._pin(model, previous)
-        self._tell(f"{model.name}: {source.hub}://{source.repository} at {pin.commit or pin.revision}")
         listing = {file.path: file for file in self._supply.files(source.hub, pin)}
         selection = select(model, listing)
         self._issues += [*_layout_issues(model), *selection.issues]
@@ -300,6 +313,15 @@ def _answers(locked: LockedModel, model: Model) -> bool:
     source = model.source
     asked = {source.revision} if source.revision is not None else DEFAULT_BRANCHES
     return locked.revision in asked and locked.source == f"{source.hub}://{source.repository}"
+
+
+def _all_of(refusals: Sequence[HubRefused]) -> HubRefused:
+    """One error that says what all of them say."""
+    first = refusals[0]
+    hints = dict.fromkeys(error.hint for error in refusals if error.hint)
+    first.message = "\n".join(error.message for error in refusals)
+    first.hint = "; ".join(hints)
+    return first
 
 
 def _layout_issues(model: Model) -> list[Issue]:

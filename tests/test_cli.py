@@ -144,7 +144,7 @@ def test_damage_is_found_by_name_with_what_to_run_next(filled, mode, damage, sta
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith(f"{state} ")
     assert TARGET in line
-    assert "provision fill p" in line or "provision verify p --full" in line
+    assert line.endswith((f"provision fill p --volume {filled}", f"provision verify --full p --volume {filled}"))
 
 
 def test_verify_as_json_is_one_document_of_the_agreed_shape(filled: Path, capsys: pytest.CaptureFixture[str]):

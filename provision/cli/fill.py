@@ -11,12 +11,15 @@ import click
 
 from provision.cli import console, options, settings
 from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
-from provision.errors import worst
+from provision.errors import InputError, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from provision.crew import Stop
     from provision.lock import Lock
     from provision.transfer.fill import Means
+    from provision.volume.mount import Volume
 
 FILES_AT_ONCE = 4
 
@@ -48,8 +51,9 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | No
     """
     asked = _Asked(**flags)
     with options.json_errors(asked.output):
-        found = find(projects, Path(manifests))
-        return _fill(found, asked)
+        if asked.locked and asked.frozen:
+            raise InputError("--locked checks the locks against their manifests, --frozen does not: choose one")
+        return _fill(projects, Path(manifests), asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +68,22 @@ class _Asked:
     quiet: bool
 
 
-def _fill(found: list[Project], asked: _Asked) -> int | None:
+def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None:
     from provision.crew import Stop
     from provision.report import document, text
     from provision.report.findings import Paint
     from provision.transfer.fill import fill, prospect
     from provision.volume.mount import Volume
+    from provision.volume.space import check_room
 
     stop = Stop()
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
-        locks = [_lock(project, asked, stop) for project in found]
+        locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
         ahead = prospect(volume, locks, time.time())
         if asked.dry_run:
             lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
             options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)
+            check_room(volume, ahead.plan.room_needed(ahead.holdings), asked.volume_size)
             return None
         filling = fill(volume, ahead, _means(asked, stop))
         paint = Paint(enabled=console.colour())
@@ -88,6 +94,27 @@ def _fill(found: list[Project], asked: _Asked) -> int | None:
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _locks(projects: Sequence[str], manifests: Path, volume: Volume, lock_of: Callable[[Project], Lock]) -> list[Lock]:
+    """The locks of `projects`. One that is not known here, but was filled before, is filled from the volume's copy:
+    a worker has no manifests.
+    """
+    from provision.volume.locks import read_lock as read_copy
+
+    if not projects:
+        return [lock_of(project) for project in find([], manifests)]
+    locks = []
+    for name in projects:
+        try:
+            locks += [lock_of(project) for project in find([name], manifests)]
+        except InputError:
+            copy = None if "/" in name else read_copy(volume, name)
+            if copy is None:
+                raise
+            console.say(f"{name}: no manifest here; its lock on the volume is used")
+            locks.append(copy)
+    return locks
 
 
 def _lock(project: Project, asked: _Asked, stop: Stop) -> Lock:

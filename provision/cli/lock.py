@@ -10,7 +10,7 @@ import click
 
 from provision.cli import console, options
 from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
-from provision.errors import InputError, LockError, LockStale
+from provision.errors import InputError, LockError, LockStale, LockUnreadable
 from provision.names import nearest
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> None:
     """
     asked = _Asked(**flags)
     with options.json_errors(asked.output):
+        if asked.check and (asked.upgrade or asked.dry_run):
+            raise InputError("--check changes nothing: it goes with neither --upgrade nor --dry-run")
         named, upgrade = _split(projects, asked.upgrade, Path(manifests))
         found = find(named, Path(manifests))
         if asked.check:
@@ -114,11 +116,21 @@ def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> No
 def _one(project: Project, upgrade: str | None, asked: _Asked) -> tuple[Difference, Lock, Lock | None]:
     from provision.difference import difference
 
-    known = read_lock(project)
+    known = _known(project, upgrade)
     lock = _resolved(read_manifest(project), known, upgrade, asked)
     if lock != known and not asked.dry_run:
         write_lock(project, lock)
     return difference(known, lock), lock, known
+
+
+def _known(project: Project, upgrade: str | None) -> Lock | None:
+    """The lock that stands. One that cannot be read holds pins, so it is only made anew when all of them may move."""
+    try:
+        return read_lock(project)
+    except LockUnreadable:
+        if upgrade != EVERY:
+            raise
+        return None
 
 
 def _resolved(manifest: Manifest, known: Lock | None, upgrade: str | None, asked: _Asked) -> Lock:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provision import __version__
-from provision.errors import VolumeAbsent
+from provision.errors import InputError, VolumeAbsent
 
 if TYPE_CHECKING:
     from provision.hubs.http import HttpSettings
@@ -28,9 +28,12 @@ def volume_path(given: str | None) -> Path:
     """The volume's root: `--volume` (or PROVISION_VOLUME, through click), else the first of MOUNTS that is a mount.
 
     Raises:
+        InputError: it is the root of the file system.
         VolumeAbsent: none was given and none is mounted.
     """
     if given:
+        if Path(given).resolve() == Path("/"):
+            raise InputError(f"`{given}` is the root of this machine, no volume", hint="is a variable in it empty?")
         return Path(given)
     for mount in MOUNTS:
         if os.path.ismount(mount):

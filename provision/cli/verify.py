@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,4 +96,12 @@ def _show(verification: Any, asked: _Asked) -> None:
     else:
         from provision.report.findings import Paint, verification_lines
 
-        options.show(verification_lines(verification, Paint(enabled=console.colour())), {}, "text")
+        options.show(verification_lines(verification, Paint(enabled=console.colour()), _where()), {}, "text")
+
+
+def _where() -> str:
+    """The volume as it was given on the command line, for the commands that a report proposes."""
+    context = click.get_current_context()
+    given = context.params["volume"]
+    on_command_line = context.get_parameter_source("volume") is click.core.ParameterSource.COMMANDLINE
+    return f" --volume {shlex.quote(given)}" if given and on_command_line else ""

@@ -19,8 +19,8 @@ _ADVICE = {
     State.SIZE: "provision fill {project}",
     State.DIGEST: "provision fill {project}",
     State.HEADER: "provision fill {project}",
-    State.UNPROVEN: "provision verify {project} --full",
-    State.UNREADABLE: "look at the volume, then provision verify {project} --full",
+    State.UNPROVEN: "provision verify --full {project}",
+    State.UNREADABLE: "look at the volume, then provision verify --full {project}",
     State.UNEXPECTED: "remove it, or add it to a manifest",
 }
 
@@ -36,17 +36,20 @@ class Paint:
         return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self._enabled else text
 
 
-def verification_lines(verification: Verification, paint: Paint) -> list[str]:
-    """One line for each finding that is not ok, with what to run next; then a line per project, and the sum."""
-    lines = [_finding_line(finding, paint) for finding in verification.findings if finding.state is not State.OK]
+def verification_lines(verification: Verification, paint: Paint, where: str = "") -> list[str]:
+    """One line for each finding that is not ok, with what to run next; then a line per project.
+
+    `where` is what the proposed commands need besides, such as ` --volume DIR`.
+    """
+    lines = [_finding_line(finding, paint, where) for finding in verification.findings if finding.state is not State.OK]
     for project in dict.fromkeys(finding.project for finding in verification.findings):
         lines += _project_lines(project, [f for f in verification.findings if f.project == project], paint)
     return lines
 
 
-def _finding_line(finding: Finding, paint: Paint) -> str:
+def _finding_line(finding: Finding, paint: Paint, where: str) -> str:
     told = f": {shown(finding.detail, 400)}" if finding.detail else _told(finding)
-    advice = _ADVICE[finding.state].format(project=finding.project)
+    advice = _ADVICE[finding.state].format(project=finding.project + where)
     return f"{paint(f'{finding.state.value:<10}', 'bad')} {finding.target}{told}  {paint(f'-> {advice}', 'faint')}"
 
 

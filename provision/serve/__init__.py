@@ -6,6 +6,7 @@ one through signed redirects, as with the real ones. Needs the extra `serve`; it
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def open_server(folder: Folder, settings: Settings | None = None, *, host: str, 
     try:
         opened: Server = server.Server(folder, settings, binding=binding)
     except OSError as error:
-        raise InputError(f"cannot listen on {host}, ports {port} and {cdn_port}: {error.strerror}") from error
+        ports = " and ".join(str(number) for number in (port, cdn_port) if number) or "any port"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise InputError(f"cannot listen on {host}, port {ports}: {reason}", hint="choose another --port") from error
     return opened
 
 

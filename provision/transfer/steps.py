@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from provision.errors import (
     DigestMismatch,
+    HubUnavailable,
     ProvisionError,
     UnsafePath,
     VolumeError,
@@ -22,7 +23,7 @@ from provision.transfer.outcome import Done, Outcome
 from provision.transfer.proof import check_header, read_through
 from provision.volume.partials import Held
 from provision.volume.placing import place
-from provision.volume.receipts import Receipt, joined, trusted
+from provision.volume.receipts import Receipt, receipt_of, trusted
 
 if TYPE_CHECKING:
     import os
@@ -60,19 +61,22 @@ class Bench:
 class Worker:
     """Does steps, on any thread. What goes wrong with a file is its outcome; only an interrupt goes through.
 
-    A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing.
+    A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing. A hub that
+    gave nothing for as long as patience lasts is not asked for the files that follow.
     """
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._hopeless: ProvisionError | None = None
+        self._silent: dict[str, ProvisionError] = {}
 
     def do(self, step: Step) -> Outcome:
         """Bring one file to its promise."""
         if step.action is Action.KEEP:
             return Outcome(step=step, done=Done.KEPT, reused=step.file.size)
-        if self._hopeless is not None:
-            return Outcome(step=step, done=Done.FAILED, error=self._hopeless)
+        known = self._hopeless or (self._silent.get(step.model.hub) if step.missing else None)
+        if known is not None:
+            return Outcome(step=step, done=Done.FAILED, error=known)
         task = self._bench.progress.task(step.file.target, step.file.size)
         doing = _Doing(self._bench, step, task)
         try:
@@ -81,6 +85,8 @@ class Worker:
             self._bench.stop.check()
             if isinstance(error, (VolumeFull, VolumeReadOnly)):
                 self._hopeless = error
+            if isinstance(error, HubUnavailable) and not doing.fetched:
+                self._silent[step.model.hub] = error
             return Outcome(step=step, done=Done.FAILED, fetched=doing.fetched, error=error)
         finally:
             task.finish()
@@ -133,7 +139,7 @@ class _Doing:
         read = self._watch.retry.call(lambda: read_through(self._bench.volume, self._file, self._watch))
         if read is None:
             return None
-        self._bench.receipts.add(self._receipt(*read))
+        self._vouch(*read)
         return Outcome(step=self._step, done=Done.KEPT, reused=self._file.size)
 
     def _prove_or_repair(self) -> Outcome:
@@ -192,7 +198,7 @@ class _Doing:
             placed = place(partial)
         if placed is None:
             return self._placed_by_another()
-        self._bench.receipts.add(self._receipt(hasher, placed))
+        self._vouch(hasher, placed)
         return Outcome(step=self._step, done=done, fetched=self.fetched, reused=assembly.reused)
 
     def _copies(self, stack: ExitStack) -> Iterator[Held]:
@@ -213,20 +219,12 @@ class _Doing:
                 f"{self._file.target} was placed by another fill and is not as promised",
                 hint="run the same command again: it repairs",
             )
-        return replace(outcome, fetched=self.fetched)
+        return replace(outcome, fetched=self.fetched, reused=max(0, self._file.size - self.fetched))
 
     def _fetch(self, wanted: Wanted) -> Body:
         model = self._step.model
         pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)
         return self._bench.supply.open(model.hub, pin, wanted)
 
-    def _receipt(self, hasher: PieceHasher, found: os.stat_result) -> Receipt:
-        return Receipt(
-            target=self._file.target,
-            sha256=self._file.sha256,
-            size=self._file.size,
-            mtime_ns=found.st_mtime_ns,
-            proven_at=self._bench.clock(),
-            piece_digests=joined(hasher.pieces),
-            header_sha256=self._file.header.sha256 if self._file.header else None,
-        )
+    def _vouch(self, hasher: PieceHasher, found: os.stat_result) -> None:
+        self._bench.receipts.add(receipt_of(self._file, found, hasher.pieces, self._bench.clock()))

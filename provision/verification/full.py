@@ -11,7 +11,7 @@ from provision.errors import VolumeError
 from provision.progress import Silent
 from provision.verification.findings import State, damaged_ranges
 from provision.verification.header import header_finding, instead, size_finding
-from provision.volume.receipts import Receipt, ReceiptWriter, joined, revoked, trusted
+from provision.volume.receipts import Receipt, ReceiptWriter, receipt_of, revoked, trusted
 
 if TYPE_CHECKING:
     import os
@@ -135,10 +135,9 @@ class _Reader:
     def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: os.stat_result) -> None:
         """Leave a receipt, unless a fresh one says the same: verifying every hour must not fill a volume."""
         now = self._reading.clock()
-        if known is None:
-            self._records.add(self._receipt(promise, joined(hasher.pieces), found))
-        elif not trusted(known, found) or now - known.proven_at > FRESH:
-            self._records.add(self._receipt(promise, known.piece_digests, found))
+        if known is None or not trusted(known, found) or now - known.proven_at > FRESH:
+            pieces = hasher.pieces if known is None else known.pieces
+            self._records.add(receipt_of(promise.file, found, pieces, now))
 
     def _refuted(self, promise: Promise, opened: File, known: Receipt | None, actual: str) -> Finding:
         """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs.
@@ -156,15 +155,3 @@ class _Reader:
     def _still_stands(self, promise: Promise, opened: File) -> bool:
         standing, read = self._volume.stat(promise.file.target), opened.stat()
         return standing is not None and (standing.st_dev, standing.st_ino) == (read.st_dev, read.st_ino)
-
-    def _receipt(self, promise: Promise, piece_digests: str, found: os.stat_result) -> Receipt:
-        file = promise.file
-        return Receipt(
-            target=file.target,
-            sha256=file.sha256,
-            size=file.size,
-            mtime_ns=found.st_mtime_ns,
-            proven_at=self._reading.clock(),
-            piece_digests=piece_digests,
-            header_sha256=file.header.sha256 if file.header else None,
-        )
