@@ -25,7 +25,7 @@ class RawServer:
     def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.log: list[str] = []
         self.left = threading.Event()
-        self._answers, self._tls = list(answers), tls
+        self.answers, self._tls = list(answers), tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, 0), family=family)
         self.port = self._listening.getsockname()[1]
@@ -65,7 +65,7 @@ class RawServer:
                     return
                 head += part
             self.log.append(head.decode("latin-1"))
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             connection.sendall(answer.removesuffix(RESET).removesuffix(HOLD))
             if answer.endswith(RESET):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

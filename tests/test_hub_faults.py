@@ -309,7 +309,7 @@ def test_what_modelscope_tells_instead_of_a_commit_is_not_believed(served, told)
 def test_a_gated_file_tells_where_access_is_asked_for(server):
     """The listing of a gated repository is public; only its files are not."""
     server.rules.append(Rule("/resolve/", answers(403, {"X-Error-Code": "GatedRepo"})))
-    hub = reach(HUGGINGFACE, server.endpoint)
+    hub = reach(HUGGINGFACE, server.endpoint, token=TOKEN)
     location = hub.location(hub.resolve(NAME, None), SMALL)
 
     with pytest.raises(Gated) as caught:

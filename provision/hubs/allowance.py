@@ -7,9 +7,9 @@ speak the hub's language, and read every answer through an allowance.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from provision.errors import ConnectionCut, HostileListing, NotAHub, Stalled, Unreachable, without_secrets
+from provision.errors import ConnectionCut, HostileListing, NotAHub, Stalled, Unreachable
+from provision.hubs.address import host_of, origin_of
 from provision.names import shown
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Allowance:
 
         Raises:
             HostileListing: this call has asked often enough.
-            NotAHub: plain HTTP was to follow https.
+            NotAHub: plain HTTP was to follow https, or `url` is no address.
         """
         if self._requests <= 0:
             raise HostileListing(
@@ -56,10 +56,10 @@ class Allowance:
                 hint="no honest repository looks like this: check the source and the hub's endpoint",
             )
         self._requests -= 1
-        usable(url)
-        if urlsplit(self.endpoint).scheme == "https" and urlsplit(url).scheme != "https":
+        home, origin = origin_of(self.endpoint), origin_of(url)
+        if home[0] == "https" and origin[0] != "https":
             raise not_a_hub(self.host, "leads from https to an address without")
-        return origin_of(url) == origin_of(self.endpoint)
+        return origin == home
 
     def gather(self, chunks: Iterable[bytes]) -> bytes:
         """The whole of an answer.
@@ -77,36 +77,6 @@ class Allowance:
             if self.http.now() > deadline:
                 raise silent(self.host)
         return bytes(gathered)
-
-
-def usable(endpoint: str) -> str:
-    """`endpoint`, without a slash at its end.
-
-    Raises:
-        NotAHub: it is no address of a web server.
-    """
-    try:
-        parts = urlsplit(endpoint)
-        possible = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        possible = False
-    if not possible or not endpoint.isprintable() or " " in endpoint:
-        raise NotAHub(
-            f"`{shown(without_secrets(endpoint))}` is no address of a hub",
-            hint="write https://HOST, as its page gives it",
-        )
-    return endpoint.rstrip("/")
-
-
-def host_of(url: str) -> str:
-    """Host and port of `url`, fit to print; a user's name and password are left out."""
-    return shown(urlsplit(url).netloc.rpartition("@")[2])
-
-
-def origin_of(url: str) -> tuple[str, str | None, int | None]:
-    """What must be equal for a token to be sent (RFC 6454)."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def not_a_hub(host: str, does: str) -> NotAHub:

@@ -23,6 +23,7 @@ from provision.errors import (
     Stalled,
     Unreachable,
 )
+from provision.hubs.address import host_of, origin_of
 from provision.hubs.answers import (
     AGAIN,
     TRANSIENT,
@@ -51,7 +52,6 @@ _LITTLE = 64 * 1024
 """Bytes of an unwanted answer that cost less than another connection."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PORTS = {"http": 80, "https": 443}
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _EXPIRED = frozenset({400, 401, 403, 410})
 """What CDNs answer to a signature that is over: S3 and CloudFront 403, Azure 403, some mirrors 400, 401 or 410."""
@@ -156,7 +156,7 @@ class Http:
             _let_go(response)
             response, url = self._follow(location, wanted, ranged=False)
         with _closed_on_error(response):
-            return Body(response, body_start(response.status, response.headers, wanted), _host(url))
+            return Body(response, body_start(response.status, response.headers, wanted), host_of(url))
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
         """The wanted bytes, which must be few: they are held in memory.
@@ -175,11 +175,11 @@ class Http:
         return got
 
     def _follow(self, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
-        home = _origin(location.url)
+        home = origin_of(location.url)
         url, seen = location.url, set[str]()
         while True:
             seen.add(url)
-            elsewhere = _origin(url) != home
+            elsewhere = origin_of(url) != home
             headers = {} if elsewhere else dict(location.headers)
             response = self._request(url, headers | self._own_headers(wanted, ranged=ranged))
             with _closed_on_error(response):
@@ -192,7 +192,7 @@ class Http:
             _let_go(response)
             if url in seen or len(seen) > REDIRECT_LIMIT:
                 raise NotAHub(
-                    f"{_host(location.url)} redirects in a circle for {shown(wanted.path)}",
+                    f"{host_of(location.url)} redirects in a circle for {shown(wanted.path)}",
                     hint="check the hub's endpoint and any proxy in between",
                 )
 
@@ -211,7 +211,7 @@ class Http:
                 "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
             )
         except (HTTPError, OSError) as error:
-            raise _transport_error(error, _host(url)) from error
+            raise _transport_error(error, host_of(url)) from error
         except ValueError:  # a header that cannot be sent; its text holds the token
             raise AccessDenied(
                 "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
@@ -280,15 +280,15 @@ def _take(body: Body, start: int, length: int) -> bytes:
 
 def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
     refused = NotAHub(
-        f"{_host(url)} redirects {shown(wanted.path)} to an address that is refused",
+        f"{host_of(url)} redirects {shown(wanted.path)} to an address that is refused",
         hint="only https may follow https; check the hub's endpoint and any proxy in between",
     )
     try:
         following = urljoin(url, response.headers.get("Location", ""))
-        scheme, _, _ = _origin(following)
+        scheme, _, _ = origin_of(following)
     except (ValueError, NotAHub) as error:
         raise refused from error
-    if scheme != "https" and _origin(url)[0] == "https":
+    if scheme != "https" and origin_of(url)[0] == "https":
         raise refused
     return following
 
@@ -297,7 +297,7 @@ def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, els
     status = response.status
     if status in {200, 206}:
         return
-    host, what = _host(response.url or ""), shown(wanted.path)
+    host, what = host_of(response.url or ""), shown(wanted.path)
     if status in TRANSIENT:
         raise transient(status, response.headers, host, now)
     if elsewhere and status in _EXPIRED:
@@ -329,19 +329,3 @@ def _cause(error: Exception) -> str:
     reason = getattr(error, "__cause__", None) or (error.args[-1] if error.args else error)
     words = getattr(reason, "strerror", None) or getattr(reason, "verify_message", None)
     return f": {shown(str(words))}" if words else ""
-
-
-def _host(url: str) -> str:
-    return shown(urlsplit(url).netloc.rpartition("@")[2])
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of `url`. Raises NotAHub when it lacks one of them."""
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        scheme, host, port = "", None, None
-    if scheme not in _PORTS or not host:
-        raise NotAHub("the hub's address cannot be used", hint="check the hub's endpoint: it begins with https://")
-    return scheme, host, port or _PORTS[scheme]

@@ -29,7 +29,8 @@ from provision.errors import (
     RevisionNotFound,
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, unreachable, usable
+from provision.hubs.address import usable
+from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, unreachable
 from provision.hubs.answers import TRANSIENT, refusal, transient
 from provision.names import nearest, shown
 

@@ -24,7 +24,8 @@ from provision.errors import (
     without_secrets,
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, timed_out, unreachable, usable
+from provision.hubs.address import usable
+from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, timed_out, unreachable
 from provision.hubs.answers import TRANSIENT, transient
 from provision.hubs.pktline import commit_of
 from provision.names import nearest, path_fault, shown
