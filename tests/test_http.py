@@ -76,6 +76,9 @@ RETRY_AFTER = {
     "1.5": None,
     "soon": None,
     "Sun, 99 Nov 2026 99:99:99 GMT": None,
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT": None,
+    "Mon, 01 Jan 2020 00:00:00 +99999999999999": None,
+    "Mon, 01 Jan 0001 00:00:00 +2359": 0.0,
 }
 
 

@@ -84,9 +84,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if text:
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+        except (ValueError, OverflowError):  # a year or a zone that no date has
             return None
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     limit = re.search(r"\br=0\b.*?\bt=(\d{1,6})\b", headers.get("RateLimit", ""))
     return float(limit[1]) if limit else None
 
@@ -125,11 +125,16 @@ def body_start(status: int, headers: Mapping[str, str], wanted: Wanted) -> int:
 
 def _check_not_a_page(headers: Mapping[str, str], wanted: Wanted, length: int | None) -> None:
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind == "text/html" and length != wanted.size and not wanted.path.lower().endswith((".html", ".htm")):
+    if kind == "text/html" and length != wanted.size and (length is not None or not _may_be_html(wanted.path)):
         raise NotAHub(
             f"a web page came instead of {shown(wanted.path)}",
             hint="a proxy's log-in page, or an endpoint that is not a hub: check proxies and the hub's endpoint",
         )
+
+
+def _may_be_html(path: str) -> bool:
+    """Whether a server that looks at first bytes may call the file a page: a README often begins with HTML."""
+    return path.lower().endswith((".html", ".htm", ".md", ".txt", ".json")) or "." not in path.rpartition("/")[2]
 
 
 def check_total(total: int | None, wanted: Wanted) -> None:
