@@ -7,7 +7,6 @@ and https://huggingface.co/docs/hub/api.
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlencode
@@ -202,7 +201,7 @@ def _next_page(request: Request, last: str) -> str:
 def _cursor_path(cursor: str) -> str:
     try:
         return base64.urlsafe_b64decode(cursor).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # not base64, not ASCII, not UTF-8
         raise HTTPException(400, "Invalid cursor") from error
 
 
