@@ -71,11 +71,13 @@ class Sidecar:
     """A small file that a layout needs beside the promised ones; `target` is under the volume.
 
     `after`: the targets that must be as promised before it is written, so that it never leads to a snapshot in parts.
+    `is_asked`: a model names this revision; False where it is only what `main` leads to for want of another.
     """
 
     target: str
     text: str
     after: tuple[str, ...]
+    is_asked: bool = True
 
 
 def sidecars(models: Iterable[LockedModel]) -> tuple[Sidecar, ...]:
@@ -111,10 +113,12 @@ def _refs(cache: str, models: Sequence[LockedModel]) -> Iterator[Sidecar]:
         snapshots.setdefault(commit, []).extend(file.target for file in model.files)
         if not is_git_id(model.revision):
             names[model.revision] = commit
+    asked = set(names)
     if len(snapshots) == 1:
         names.setdefault("main", *snapshots)
     for name, commit in sorted(names.items()):
-        yield Sidecar(target=f"{cache}/refs/{name}", text=commit, after=tuple(snapshots[commit]))
+        after = tuple(snapshots[commit])
+        yield Sidecar(target=f"{cache}/refs/{name}", text=commit, after=after, is_asked=name in asked)
 
 
 def _caches(model: LockedModel) -> set[str]:

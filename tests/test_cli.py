@@ -304,6 +304,54 @@ def test_verifying_again_and_again_does_not_fill_a_volume(filled: Path):
     assert sum(len(path.read_text().splitlines()) for path in receipts.iterdir()) <= 2
 
 
+def test_a_worker_without_manifests_repairs_from_the_volumes_own_lock(
+    filled: Path, tmp_path: Path, monkeypatch, capsys
+):
+    damage_digest(filled / TARGET)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    code = run(["fill", "p", "--dry-run", "--manifests", str(tmp_path / "none"), "--volume", str(filled)])
+
+    told = capsys.readouterr()
+    assert code == ExitCode.DONE
+    assert "its lock on the volume is used" in told.err
+    assert TARGET in told.out
+
+
+def test_what_does_not_fit_is_told_by_a_dry_run_too(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (filled / TARGET).unlink()
+    words = ["fill", "p", "--dry-run", "--volume-size", "1k", "--manifests", str(tmp_path), "--volume", str(filled)]
+
+    assert run(words) == ExitCode.VOLUME
+    assert "no room" in capsys.readouterr().err
+
+
+def test_the_root_of_the_machine_is_no_volume(capsys: pytest.CaptureFixture[str]):
+    assert run(["verify", "--volume", "/"]) == ExitCode.INPUT
+    assert "is the root of this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["lock", "--check", "--upgrade"], ["lock", "--check", "--dry-run"], ["fill", "--locked", "--frozen"]]
+)
+def test_options_that_contradict_each_other_are_refused(words: list[str], tmp_path: Path):
+    assert (
+        run([*words, "--manifests", str(tmp_path), *(["--volume", str(tmp_path)] * ("fill" in words))])
+        == ExitCode.INPUT
+    )
+
+
+def test_a_lock_that_cannot_be_read_is_made_anew_only_when_all_pins_may_move(tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "p.yaml").write_text("project: p\nmodels:\n  - source: hf://o/n\n")
+    (tmp_path / "p.lock.json").write_text("<<<<<<< HEAD\n{}\n")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+    assert run(["lock", "p", "--manifests", str(tmp_path)]) == ExitCode.LOCK
+    told = capsys.readouterr().err
+    assert "the lock is not JSON" in told
+    assert "provision lock PROJECT --upgrade" in told
+
+
 def test_a_wrong_project_name_is_answered_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "wan22-i2v.yaml").write_text("project: wan22-i2v\nmodels:\n  - source: hf://o/n\n")
 

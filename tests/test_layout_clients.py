@@ -284,3 +284,21 @@ def test_a_repository_without_an_owner_is_found(world, tmp_path):
         answer = [hf_hub_download("gpt2", "config.json"), [repo.repo_id for repo in info.repos], len(info.warnings)]
     """
     assert world.hf(code, hub=tmp_path / "hub") == [str(tmp_path / file.target), ["gpt2"], 0]
+
+
+@pytest.mark.parametrize("mode", ["--full", "--quick"])
+def test_a_snapshot_that_its_client_cannot_find_is_not_called_good(world, tmp_path, mode):
+    """The files are right, and `from_pretrained` fails all the same: its way to them is a ref."""
+    copy = tmp_path / "volume"
+    shutil.copytree(world.volume, copy)
+    ref = copy / "hub" / f"models--{NAME.replace('/', '--')}" / "refs/main"
+
+    def verify():
+        return run("provision", "verify", "--full", "-q", "--volume", str(copy), home=tmp_path)
+
+    assert verify().returncode == 0  # and leaves receipts for the copy
+    ref.unlink()
+    done = run("provision", "verify", mode, "-q", "--volume", str(copy), home=tmp_path)
+
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"missing    hub/models--{NAME.replace('/', '--')}/refs/main")

@@ -19,6 +19,7 @@ from provision.errors import (
     ExitCode,
     HeaderMismatch,
     HostileListing,
+    HubRefused,
     ManifestError,
     PathNotFound,
     ProvisionError,
@@ -157,6 +158,16 @@ def test_files_that_would_share_a_target_are_refused_before_anything_is_written(
         resolved(hub, kind, manifest_of(kind, body))
 
     assert "give one of them its own `target`" in str(caught.value)
+
+
+def test_all_that_a_hub_refuses_is_told_at_once_with_file_and_line(hub, kind):
+    body = "".join(f"  - source: {kind.scheme}://acme/nothing{n}\n" for n in range(2))
+
+    with pytest.raises(HubRefused) as caught:
+        resolved(hub, kind, manifest_of(kind, body))
+
+    assert [line.partition(" ")[0] for line in caught.value.message.splitlines()] == ["p.yaml:6:5:", "p.yaml:7:5:"]
+    assert caught.value.exit_code is ExitCode.REFUSED
 
 
 def test_a_cache_layout_of_another_hub_is_refused(hub, kind):

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.errors import VolumeError
+from provision.layout import sidecars
+from provision.names import shown
 from provision.verification.findings import Finding, Mode, Promise, State, Verification
 from provision.volume.receipts import read_receipts
 
@@ -57,4 +60,31 @@ def verify(volume: Volume, locks: Sequence[Lock], reading: Reading) -> Verificat
         from provision.verification.full import verify_full
 
         findings = verify_full(volume, promises, receipts, reading)
+    findings += _of_caches(volume, locks, promises)
     return Verification(volume=volume.path, mode=reading.mode, findings=tuple(findings))
+
+
+def _of_caches(volume: Volume, locks: Sequence[Lock], promises: Sequence[Promise]) -> list[Finding]:
+    """What is wrong with the refs by which a hub's client finds a snapshot: without them the right files are no use."""
+    by_target = {promise.file.target: promise for promise in promises}
+    findings = []
+    for sidecar in sidecars([model for lock in locks for model in lock.models]):
+        if sidecar.is_asked:
+            text = _text(volume, sidecar.target)
+            promise = by_target[sidecar.after[0]].at(sidecar.target, len(sidecar.text))
+            if text is None:
+                findings.append(promise.found(State.MISSING))
+            elif text != sidecar.text:
+                findings.append(promise.found(State.DIGEST, sidecar.text, shown(text, 80)))
+    return findings
+
+
+def _text(volume: Volume, target: str) -> str | None:
+    try:
+        opened = volume.open_file(target)
+        if opened is None:
+            return None
+        with opened:
+            return opened.read_at(0, 4096).decode("utf-8", "replace")
+    except VolumeError:
+        return None

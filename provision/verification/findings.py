@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,10 @@ class Promise:
     project: str
     model: str
     file: LockedFile
+
+    def at(self, target: str, size: int) -> Promise:
+        """The same project's promise of another file, one that goes with this one."""
+        return replace(self, file=replace(self.file, target=target, size=size, header=None))
 
     def found(
         self, state: State, expected: str | int | None = None, actual: str | int | None = None, detail: str = ""
