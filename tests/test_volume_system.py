@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import suppress
 
 import pytest
-from volume_material import content, fill, left_over, names_in, promised, writer_named
+from volume_material import STRANGER, bring_pieces, content, fill, left_over, names_in, promised, writer_named
 
+from provision.digest import PIECE_SIZE
 from provision.errors import VolumeFull, VolumeReadOnly
 from provision.volume.mount import Volume
-from provision.volume.partials import Partials
+from provision.volume.partials import IDLE, Partials
 from provision.volume.space import check_room
 
 pytestmark = [
@@ -61,6 +63,22 @@ def test_a_volume_too_small_is_refused_before_the_first_byte(mounted):
         pytest.raises(VolumeFull, match=r"41\.9 MB are needed and 25\.2 MB are free"),
     ):
         check_room(volume, len(DATA), None)
+
+
+def test_what_killed_pods_have_left_does_not_fill_a_volume_for_good(mounted):
+    place = mounted("small", "-t", "tmpfs", "-o", "size=56m", "tmpfs")
+    with Volume.open(str(place)) as volume:
+        ours = Partials(volume, writer_named("aaaaaaaa"))
+        with Partials(volume, writer_named("bbbbbbbb", STRANGER)).claim(FILE) as partial:
+            bring_pieces(partial, DATA, 2)
+        missing = len(DATA) - 2 * PIECE_SIZE
+        check_room(volume, missing, None)  # the rest fits, but not with a second copy of what is there
+        with pytest.raises(VolumeFull):
+            check_room(volume, missing + ours.copies([FILE]), None)
+        assert ours.drop_idle([FILE], time.time() + IDLE + 60) == 2 * PIECE_SIZE
+        check_room(volume, len(DATA) + ours.copies([FILE]), None)
+        fill(ours.claim(FILE), DATA)
+    assert (place / FILE.target).read_bytes() == DATA
 
 
 def test_a_volume_without_room_for_a_name_is_full(mounted):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath
 from provision.plan import Holding, State
-from provision.volume.journal import bytes_of, journal_name, journals_among, keeps_journal, key_of, partial_name, within
+from provision.volume.journal import bytes_of, within
 from provision.volume.mount import is_regular
-from provision.volume.partials import JOURNALS, read_journal
+from provision.volume.partials import leftovers
 from provision.volume.paths import parent_and_name
 from provision.volume.receipts import is_revoked, read_receipts, trusted
 
@@ -36,7 +36,7 @@ def survey(
     """
     known = read_receipts(volume, now) if receipts is None else receipts
     wanted = list(files)
-    held = _held_by_partials(volume, wanted)
+    held = {target: max(one.held for one in found) for target, found in leftovers(volume, wanted).items()}
     holdings: dict[str, Holding] = {}
     for parent, siblings in _by_parent(wanted).items():
         try:
@@ -90,31 +90,3 @@ def _standing(folder: Folder | None, files: Iterable[LockedFile]) -> Iterator[tu
     with folder:
         for file in files:
             yield file, folder.stat(parent_and_name(file.target)[1])
-
-
-def _held_by_partials(volume: Volume, files: Iterable[LockedFile]) -> dict[str, int]:
-    """By target, the bytes that the fullest partial holds."""
-    state = volume.state(JOURNALS)
-    if state is None:
-        return {}
-    with state:
-        writers = journals_among(state.names())
-        keyed = ((file, key_of(file)) for file in files if writers and keeps_journal(file))
-        return {
-            file.target: max(_held_by(volume, state, file, key, writer) for writer in writers[key])
-            for file, key in keyed
-            if key in writers
-        }
-
-
-def _held_by(volume: Volume, state: Folder, file: LockedFile, key: str, writer: str) -> int:
-    journal = read_journal(state, journal_name(key, writer), file)
-    if journal is None:
-        return 0
-    parent, _ = parent_and_name(file.target)
-    try:
-        found = volume.stat(f"{parent}/{partial_name(key, writer)}".lstrip("/"))
-    except UnsafePath:
-        return 0
-    length = found.st_size if found is not None and is_regular(found) else 0
-    return bytes_of(within(journal.pieces, file.size, length), file.size)

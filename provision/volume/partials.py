@@ -14,6 +14,7 @@ are what is slow that saves two for each.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from stat import S_IMODE
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from provision.volume.faults import UNSAFE_HINT
 from provision.volume.journal import (
     JOURNAL_LIMIT,
     Journal,
+    bytes_of,
     head_line,
     journal_name,
     journals_among,
@@ -36,7 +38,7 @@ from provision.volume.journal import (
 from provision.volume.mount import is_regular
 from provision.volume.partial import Held, Opened, Partial
 from provision.volume.paths import parent_and_name
-from provision.volume.writer import is_dead
+from provision.volume.writer import Owner, is_dead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from provision.volume.paths import Folder
     from provision.volume.writer import Writer
 
-__all__ = ["JOURNALS", "SYNC_EVERY", "Held", "Partial", "Partials", "read_journal"]
+__all__ = ["JOURNALS", "SYNC_EVERY", "Held", "Leftover", "Partial", "Partials", "leftovers"]
 
 JOURNALS = "partials"
 """The state folder that holds the journals."""
@@ -59,6 +61,23 @@ A piece is not flushed by itself: resuming reads every piece again and believes 
 is wrong after a power cut, and at most this many pieces move twice. It is not left to the end either: some quotas are
 reported by fsync alone (MooseFS), and should be before the volume's last gigabytes were streamed for nothing.
 """
+
+IDLE = 600.0
+"""Seconds after its last write a partial may be taken away where its room is needed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """What one writer has of an unfinished file: `held` proven bytes as its journal claims, `size` bytes of room.
+
+    `touched` is when one of the two was last written, in seconds since the epoch.
+    """
+
+    writer: str
+    owner: Owner
+    held: int
+    size: int
+    touched: float
 
 
 class Partials:
@@ -148,6 +167,40 @@ class Partials:
                     if key_of(file) in self._leftovers[parent]:
                         self.forget(file)
 
+    def copies(self, files: Iterable[LockedFile]) -> int:
+        """How many bytes of what is held of `files` a claim would copy, so that they take room twice.
+
+        Those are the pieces of writers that may live; ours, and a dead one's, are gone on with where they lie.
+        """
+        return sum(map(self._copied, leftovers(self.volume, files).values()))
+
+    def drop_idle(self, files: Iterable[LockedFile], now: float) -> int:
+        """Take away what others have left of `files` and not written to for IDLE seconds, but for what a claim would go
+        on with; returns how many bytes that were. `now` is in seconds since the epoch.
+
+        For a volume that is short of room: pods that were killed may fill it for good, since from another host nobody
+        can tell that they are dead. What they held is fetched again. One that lives after all (it reads back a large
+        file, or our clocks differ) loses bytes, never correctness: it writes on into a file without a name, and finds
+        in `seal` that there is nothing to place. No final name is touched.
+        """
+        wanted, removed = {file.target: file for file in files}, 0
+        for target, found in leftovers(self.volume, wanted.values()).items():
+            ours = self._continued(found)
+            idle = [one for one in found if one is not ours and now - one.touched > IDLE]
+            self.drop(wanted[target], [one.writer for one in idle])
+            removed += sum(one.size for one in idle)
+        return removed
+
+    def _copied(self, found: Sequence[Leftover]) -> int:
+        ours = self._continued(found)
+        return max(one.held for one in found) - (ours.held if ours else 0)
+
+    def _continued(self, found: Sequence[Leftover]) -> Leftover | None:
+        """The one of `found` that a claim goes on with: ours, else the fullest of the dead."""
+        own = [one for one in found if one.writer == self.writer.id]
+        dead = [one for one in found if one.held and is_dead(one.owner, self.writer.owner)]
+        return max(own or dead, key=lambda one: one.held, default=None)
+
     def drop(self, file: LockedFile, writers: Sequence[str]) -> None:
         """Take away the partials and journals that `writers` have of `file`."""
         key, (parent, _) = key_of(file), parent_and_name(file.target)
@@ -229,6 +282,43 @@ class Partials:
             return True
         self.drop(file, [self.writer.id])
         return False
+
+
+def leftovers(volume: Volume, files: Iterable[LockedFile]) -> dict[str, list[Leftover]]:
+    """By target, what every writer that keeps a journal has of `files`; targets of which nobody has any are left out.
+
+    Raises:
+        UnsafePath: the journals are reached through something other than plain folders.
+        VolumeTrouble, VolumeError: something cannot be looked at.
+    """
+    state = volume.state(JOURNALS)
+    if state is None:
+        return {}
+    with state:
+        writers = journals_among(state.names())
+        keyed = ((file, key_of(file)) for file in files if writers and keeps_journal(file))
+        return {
+            file.target: [_leftover(volume, state, file, writer) for writer in writers[key]]
+            for file, key in keyed
+            if key in writers
+        }
+
+
+def _leftover(volume: Volume, state: Folder, file: LockedFile, writer: str) -> Leftover:
+    key, (parent, _) = key_of(file), parent_and_name(file.target)
+    journal, noted = read_journal(state, journal_name(key, writer), file), state.stat(journal_name(key, writer))
+    try:
+        found = volume.stat(f"{parent}/{partial_name(key, writer)}".lstrip("/"))
+    except UnsafePath:
+        found = None
+    size = found.st_size if found is not None and is_regular(found) else 0
+    return Leftover(
+        writer=writer,
+        owner=journal.owner if journal else Owner(),
+        held=bytes_of(within(journal.pieces, file.size, size), file.size) if journal else 0,
+        size=size,
+        touched=max((known.st_mtime for known in (found, noted) if known), default=0.0),
+    )
 
 
 def read_journal(state: Folder, name: str, file: LockedFile) -> Journal | None:
