@@ -23,7 +23,7 @@ demo: $(VENV)/.ready  ## the whole story on this machine, with real weights
 	@$(BIN)/provision demo
 
 test: $(VENV)/.ready  ## all tests that need nothing but python3
-	$(BIN)/python -m pytest -q -m "not system"
+	$(BIN)/python -m pytest -q -m "not system" -n auto --dist loadfile
 	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
 
 test-system: $(VENV)/.ready  ## tests that need Debian packages or root (.ci/run installs them)
