@@ -25,7 +25,7 @@ from provision.hubs.supply import Supply
 from provision.lock import Lock, LockedFile, LockedModel
 from provision.progress import Silent
 from provision.retry import Patience, Retry
-from provision.transfer.fill import Means, fill, prospect
+from provision.transfer.fill import Means, fill, look_ahead
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
@@ -168,7 +168,7 @@ class Bed:
             files_at_once=files_at_once,
         )
         with Volume.open(str(self.volume)) as volume:
-            return fill(volume, prospect(volume, [lock], NOW), means)
+            return fill(volume, look_ahead(volume, [lock], NOW), means)
 
 
 def proven(root: Path, lock: Lock) -> dict[str, set[int]]:

@@ -30,7 +30,7 @@ from provision.hubs.http import Http
 from provision.hubs.supply import Supply
 from provision.progress import Silent
 from provision.retry import Patience, Retry
-from provision.transfer.fill import Means, fill, prospect
+from provision.transfer.fill import Means, fill, look_ahead
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
@@ -118,7 +118,7 @@ class Peer:
             files_at_once=2,
         )
         with Volume.open(str(self.volume)) as volume:
-            outcomes = fill(volume, prospect(volume, [lock], time.time()), means).outcomes
+            outcomes = fill(volume, look_ahead(volume, [lock], time.time()), means).outcomes
         return {told.step.file.path: type(told.error).__name__ if told.error else str(told.done) for told in outcomes}
 
 

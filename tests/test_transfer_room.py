@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from byte_faults import acts_after
-from fill_bed import BIG, PLAIN, SIZES, SMALL, TOKEN, Bed, build, content, file_of, proven
+from fill_bed import BIG, NOW, PLAIN, SIZES, SMALL, TOKEN, Bed, build, content, file_of, proven
 from fill_process import run
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, Rule
@@ -78,10 +80,41 @@ def test_what_stands_counts_against_the_stated_size(bed):
     assert run(bed, bed.lock(SMALL), "--volume-size", "400k").code == ExitCode.DONE
 
 
+def die(volume: Path) -> None:
+    """The writer of every journal is no more: another process has its number."""
+    for journal in (volume / ".provision/partials").glob("*.journal"):
+        journal.write_text(re.sub(r'"started":\d+', '"started":1', journal.read_text()))
+
+
+def test_what_may_be_written_by_another_is_copied_and_needs_its_room_again(bed):
+    lock = bed.lock(BIG)
+    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
+    assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    stands = sum(path.stat().st_size for path in bed.volume.rglob("*") if path.is_file())
+    bed.hub.log.clear()
+
+    assert run(bed, lock, "--volume-size", str(stands + SIZES[BIG] - 1)).code == ExitCode.VOLUME
+    assert bed.hub.log == []
+    assert run(bed, lock, "--volume-size", str(stands + SIZES[BIG])).code == ExitCode.DONE
+
+
+def test_what_a_killed_pod_has_left_goes_where_there_is_no_room_to_copy_it(bed):
+    lock = bed.lock(BIG)
+    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
+    assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    for left in [*bed.volume.rglob(".provision-*"), *(bed.volume / ".provision/partials").glob("*")]:
+        os.utime(left, (NOW, NOW))  # long ago
+    done = run(bed, lock, "--volume-size", str(SIZES[BIG] + 100_000))
+
+    assert done.code == ExitCode.DONE
+    assert "what a killed fill has left" in done.stderr
+
+
 def test_what_is_half_there_needs_half_the_room(bed):
     lock = bed.lock(BIG)
     bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
     assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    die(bed.volume)
     held = len(proven(bed.volume, lock)["models/" + BIG]) * PIECE_SIZE
     stands = sum(path.stat().st_size for path in bed.volume.rglob("*") if path.is_file())
     size = stands + SIZES[BIG] - held

@@ -72,14 +72,14 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     from provision.crew import Stop
     from provision.report import document, text
     from provision.report.findings import Paint
-    from provision.transfer.fill import fill, prospect
+    from provision.transfer.fill import fill, look_ahead
     from provision.volume.mount import Volume
     from provision.volume.space import check_room
 
     stop = Stop()
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
         locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
-        ahead = prospect(volume, locks, time.time())
+        ahead = look_ahead(volume, locks, time.time())
         if asked.dry_run:
             lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
             options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)

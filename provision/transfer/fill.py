@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
-from provision.errors import InputError, LockUnreadable, VolumeError
+from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
 from provision.plan import Plan, biggest_first, check_neighbours, plan
+from provision.progress import size_text
 from provision.transfer.outcome import Filling
 from provision.transfer.steps import Bench, Worker
 from provision.volume.holdings import survey
@@ -53,7 +54,7 @@ class Means:
     volume_size: int | None = None
 
 
-def prospect(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
+def look_ahead(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
     """Survey `volume` and plan its way to `locks`. Nothing is changed.
 
     Raises:
@@ -90,15 +91,16 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
         VolumeReadOnly: the volume cannot be written; nothing was fetched.
         Interrupted: a stop was asked for; what is proven stays proven.
     """
+    partials = Partials(volume, means.writer)
     if any(step.touches for step in prospect.plan.steps):
         volume.check_writable()
-        check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
+        prospect = _with_room(volume, prospect, means, partials)
     for lock in prospect.locks:
         write_lock(volume, lock)
     filling: Filling | None = None
     try:
         with ReceiptWriter(volume, means.clock, prospect.receipts) as receipts:
-            filling = _carry_out(volume, prospect, means, receipts)
+            filling = _carry_out(prospect, means, _bench(volume, prospect, means, partials, receipts))
         _write_sidecars(volume, prospect.locks, filling)
         compact(volume, means.clock)
     except VolumeError:
@@ -107,10 +109,28 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
     return filling
 
 
-def _carry_out(volume: Volume, prospect: Prospect, means: Means, receipts: ReceiptWriter) -> Filling:
-    bench = Bench(
+def _with_room(volume: Volume, prospect: Prospect, means: Means, partials: Partials) -> Prospect:
+    """The prospect, when it fits. What killed fills of other hosts have left would be copied, so that it takes room
+    twice; where that room is missing it is dropped, and the prospect is made anew.
+    """
+    touched = [step.file for step in prospect.plan.steps if step.touches]
+    needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(touched)
+    try:
+        check_room(volume, needed, means.volume_size)
+    except VolumeFull:
+        dropped = partials.drop_idle(touched, means.clock())
+        if not dropped:
+            raise
+        means.supply.retry.tell(f"no room to copy what a killed fill has left: {size_text(dropped)} of it removed")
+        prospect = look_ahead(volume, prospect.locks, means.clock())
+        check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
+    return prospect
+
+
+def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials, receipts: ReceiptWriter) -> Bench:
+    return Bench(
         volume=volume,
-        partials=Partials(volume, means.writer),
+        partials=partials,
         known=prospect.receipts,
         receipts=receipts,
         supply=means.supply,
@@ -118,6 +138,9 @@ def _carry_out(volume: Volume, prospect: Prospect, means: Means, receipts: Recei
         stop=means.stop,
         clock=means.clock,
     )
+
+
+def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     ordered = biggest_first(prospect.plan.steps)
     means.progress.begin("fill", sum(step.file.size for step in ordered if step.touches))
     try:
