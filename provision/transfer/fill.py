@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from provision.crew import Crew
 from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
-from provision.plan import Plan, biggest_first, check_neighbours, plan
+from provision.plan import Action, Plan, biggest_first, check_neighbours, plan
 from provision.progress import size_text
 from provision.transfer.outcome import Filling
 from provision.transfer.steps import Bench, Worker
@@ -113,12 +113,12 @@ def _with_room(volume: Volume, prospect: Prospect, means: Means, partials: Parti
     """The prospect, when it fits. What killed fills of other hosts have left would be copied, so that it takes room
     twice; where that room is missing it is dropped, and the prospect is made anew.
     """
-    touched = [step.file for step in prospect.plan.steps if step.touches]
-    needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(touched)
+    claimed = [step.file for step in prospect.plan.having(Action.FETCH, Action.RESUME)]
+    needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(claimed)
     try:
         check_room(volume, needed, means.volume_size)
     except VolumeFull:
-        dropped = partials.drop_idle(touched, means.clock())
+        dropped = partials.drop_idle(claimed, means.clock())
         if not dropped:
             raise
         means.supply.retry.tell(f"no room to copy what a killed fill has left: {size_text(dropped)} of it removed")

@@ -212,12 +212,12 @@ class _Doing:
                     yield Held(file=opened, pieces=dict(enumerate(receipt.pieces or (receipt.sha256,))))
 
     def _placed_by_another(self) -> Outcome:
-        """Two fills met: the other was first. What it placed is read, not believed."""
+        """Two fills met: the other was first. What it placed is read, not believed; if it is not right, we begin again."""
         outcome = self._prove()
         if outcome is None:
             raise VolumeTrouble(
-                f"{self._file.target} was placed by another fill and is not as promised",
-                hint="run the same command again: it repairs",
+                f"{self._file.target}: another fill took what this one had, and what stands is not as promised",
+                hint="run the same command again",
             )
         return replace(outcome, fetched=self.fetched, reused=max(0, self._file.size - self.fetched))
 
