@@ -101,7 +101,6 @@ def _show_kept(root: Path) -> None:
     console.out("   manifests/demo.yaml, demo.lock.json   the manifest and its lock")
     console.out("   volume/                               the files; .provision/ has the volume's own records")
     console.out("   hub/                                  what the hubs served: provision serve hub")
-    console.out("   home/                                 the commands' HOME")
     console.out(f"   Try: cd {root} && provision verify demo --volume volume")
 
 
