@@ -43,7 +43,7 @@ class Kind:
 HUGGINGFACE = Kind(
     scheme="hf",
     branch="main",
-    first=r"^/api/models/[^/]+/[^/]+(/revision/[^/]+)?$",
+    first=r"^/api/models/[^/]+/[^/]+(/revision/[^/]+)?(\?|$)",
     listing=r"/tree/",
     endpoint_variable="HF_ENDPOINT",
     token_variable="HF_TOKEN",

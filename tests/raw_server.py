@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,11 @@ RESET = b"\0reset"
 HOLD = b"\0hold"
 """In an answer: the connection stays open and silent until the client leaves."""
 
+DRIP = b"\0drip"
+"""In an answer: what follows is sent again and again, a little at a time, until the client leaves."""
+FLOOD = b"\0flood"
+"""As DRIP, as fast as the client takes it."""
+
 
 class RawServer:
     """Answers each connection with the next of `answers`, the last one for ever. `log` has the heads of requests.
@@ -24,7 +30,7 @@ class RawServer:
 
     def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.log: list[str] = []
-        self.left = threading.Event()
+        self.left, self._over = threading.Event(), threading.Event()
         self.answers, self._tls = list(answers), tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, 0), family=family)
@@ -36,6 +42,7 @@ class RawServer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._over.set()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self._thread.join(10)
@@ -66,6 +73,13 @@ class RawServer:
                 head += part
             self.log.append(head.decode("latin-1"))
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            for ending, pause in ((DRIP, 0.02), (FLOOD, 0.0)):
+                answer, endless, again = answer.partition(ending)
+                if endless:
+                    connection.sendall(answer)
+                    while not self._over.is_set() and not select.select([connection], [], [], pause)[0]:
+                        connection.sendall(again)
+                    return
             connection.sendall(answer.removesuffix(RESET).removesuffix(HOLD))
             if answer.endswith(RESET):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

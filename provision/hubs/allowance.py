@@ -13,20 +13,20 @@ from provision.hubs.address import host_of, origin_of
 from provision.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from provision.hubs.settings import HubSettings
 
 ANSWER_LIMIT = 32 * 1024 * 1024
-"""Most bytes of one answer. The largest honest one names every file of a large repository: some 20 MiB."""
+"""Most bytes of one page of a listing. The largest honest one names every file of a large repository: some 20 MiB."""
+
+SMALL_LIMIT = 2 * 1024 * 1024
+"""Most bytes of any other answer. In memory JSON is up to thirty times as large."""
 
 CALL_LIMIT = 512 * 1024 * 1024
 """Most bytes of all answers to one call: LISTING_LIMIT entries of two kilobytes each."""
 
 REDIRECT_LIMIT = 8
-
-_TRICKLE = 20
-"""One answer may take this many times the longest silence: a hub that sends a byte at a time is silent too."""
 
 
 class Allowance:
@@ -61,20 +61,22 @@ class Allowance:
             raise not_a_hub(self.host, "leads from https to an address without")
         return origin == home
 
-    def gather(self, chunks: Iterable[bytes]) -> bytes:
-        """The whole of an answer.
+    def gather(self, headers: Mapping[str, str], chunks: Iterable[bytes], limit: int) -> bytes:
+        """The whole of an answer, from its bytes as they are on the line.
 
         Raises:
-            NotAHub: it is longer than any hub's answer.
+            NotAHub: it is longer than any hub's answer, or compressed, which could make it so when unpacked.
             Stalled: it comes so slowly that it may never end.
         """
-        gathered, deadline = bytearray(), self.http.now() + _TRICKLE * self.http.stall
+        if headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise not_a_hub(self.host, "answers compressed, though plain bytes were asked for")
+        gathered, deadline = bytearray(), self.http.clock() + self.http.call
         for chunk in chunks:
             gathered += chunk
             self._bytes -= len(chunk)
-            if len(gathered) > ANSWER_LIMIT or self._bytes < 0:
-                raise not_a_hub(self.host, "sends more than any listing holds")
-            if self.http.now() > deadline:
+            if len(gathered) > limit or self._bytes < 0:
+                raise not_a_hub(self.host, "sends more than any honest answer holds")
+            if self.http.clock() > deadline:
                 raise silent(self.host)
         return bytes(gathered)
 

@@ -1,11 +1,13 @@
 """Bytes over HTTP: one file, from an offset, with every answer a hub or its CDN may give turned into an error of ours.
 
-The only module that knows urllib3. It opens locations and reads bodies; it does not retry, does not write and does not
-judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that was not asked for.
+With `body` and `wire` the only module that knows urllib3. It opens locations and reads bodies; it does not retry, does
+not write and does not judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that
+was not asked for.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,12 +18,8 @@ from provision.errors import (
     AddressExpired,
     ConnectionCut,
     Gated,
-    HubRefused,
-    HubUnavailable,
     NotAHub,
     ProvisionError,
-    Stalled,
-    Unreachable,
 )
 from provision.hubs.address import host_of, origin_of
 from provision.hubs.answers import (
@@ -34,41 +32,50 @@ from provision.hubs.answers import (
     refusal,
     transient,
 )
+from provision.hubs.body import READ_SIZE, Body, transport_error
+from provision.hubs.deadline import within
 from provision.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse, PoolManager
-    from urllib3.exceptions import HTTPError
 
     from provision.hubs import Location
 
+__all__ = ["READ_SIZE", "REDIRECT_LIMIT", "Body", "Http", "HttpSettings", "Wanted"]
+
 REDIRECT_LIMIT = 8
-READ_SIZE = 1024 * 1024
-"""Most bytes taken from a socket at once."""
 
 _LITTLE = 64 * 1024
 """Bytes of an unwanted answer that cost less than another connection."""
 
+_SLOW_LINE = 64 * 1024
+"""Bytes a second, for reads that are not quite short."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _EXPIRED = frozenset({400, 401, 403, 410})
 """What CDNs answer to a signature that is over: S3 and CloudFront 403, Azure 403, some mirrors 400, 401 or 410."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """How to reach out. Times in seconds; `stall`: longest silence on an open connection.
+    """How to reach out. Times in seconds; `now` is the time of day, `clock` one that never jumps.
 
+    `stall`: longest silence on an open connection. `answer`: most time until an answer begins, with all its redirects.
+    `call`: most time for a short answer as a whole. `slowest`: bytes a second that a long answer must keep up.
     `proxies` maps `http`, `https`, `all` to proxy addresses and `no` to the hosts that need none, as
     `urllib.request.getproxies` gives them.
     """
 
     user_agent: str
     now: Callable[[], float]
+    clock: Callable[[], float] = time.monotonic
     connect: float = 10.0
     stall: float = 30.0
+    answer: float = 60.0
+    call: float = 120.0
+    slowest: int = 1024
     proxies: Mapping[str, str] = field(default_factory=dict)
     ca_bundle: str | None = None
     connections: int = 16
@@ -88,38 +95,6 @@ class Wanted:
     def is_whole(self) -> bool:
         """Whether no range has to be asked for."""
         return self.start == 0 and self.end in {None, self.size}
-
-
-class Body:
-    """An answer being read. `start` is the offset of its first byte, which may lie before the one asked for."""
-
-    def __init__(self, response: BaseHTTPResponse, start: int, host: str) -> None:
-        self._response = response
-        self.start = start
-        self.host = host
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, as they come.
-
-        Raises:
-            ConnectionCut: the connection ended before the announced length.
-            Stalled: nothing came for as long as the settings allow.
-        """
-        from urllib3.exceptions import HTTPError
-
-        while True:
-            try:
-                chunk = self._response.read1(READ_SIZE, decode_content=False)
-            except (HTTPError, OSError) as error:
-                raise _transport_error(error, self.host) from error
-            if not chunk:
-                return
-            yield chunk
-
-    def close(self) -> None:
-        """Let go of the connection; it is only used again if the body was read to its end."""
-        self._response.close()
-        self._response.release_conn()
 
 
 class Http:
@@ -149,14 +124,19 @@ class Http:
             raise
 
     def _open(self, location: Location, wanted: Wanted) -> Body:
+        with within(self._settings.clock, self._settings.answer):
+            response, url = self._answer(location, wanted)
+        with _closed_on_error(response):
+            return Body(response, body_start(response.status, response.headers, wanted), host_of(url), self._settings)
+
+    def _answer(self, location: Location, wanted: Wanted) -> tuple[BaseHTTPResponse, str]:
         response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
         if response.status == 416:
             with _closed_on_error(response):
                 check_total(content_range(response.headers)[1], wanted)
             _let_go(response)
             response, url = self._follow(location, wanted, ranged=False)
-        with _closed_on_error(response):
-            return Body(response, body_start(response.status, response.headers, wanted), host_of(url))
+        return response, url
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
         """The wanted bytes, which must be few: they are held in memory.
@@ -164,13 +144,14 @@ class Http:
         Raises:
             ConnectionCut: the answer ended early; and all that `open` raises.
         """
-        end = wanted.size if wanted.end is None else wanted.end
-        body = self.open(location, wanted)
-        try:
-            got = _take(body, wanted.start, end - wanted.start)
-        finally:
-            body.close()
-        if len(got) < end - wanted.start:
+        length = (wanted.size if wanted.end is None else wanted.end) - wanted.start
+        with within(self._settings.clock, self._settings.call + length / _SLOW_LINE):
+            body = self.open(location, wanted)
+            try:
+                got = _take(body, wanted.start, length)
+            finally:
+                body.close()
+        if len(got) < length:
             raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}", hint=AGAIN)
         return got
 
@@ -211,7 +192,7 @@ class Http:
                 "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
             )
         except (HTTPError, OSError) as error:
-            raise _transport_error(error, host_of(url)) from error
+            raise transport_error(error, host_of(url)) from error
         except ValueError:  # a header that cannot be sent; its text holds the token
             raise AccessDenied(
                 "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
@@ -227,18 +208,21 @@ class Http:
 def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
     import urllib3
 
+    from provision.hubs.wire import timed
+
     timeout = urllib3.Timeout(connect=settings.connect, read=settings.stall)
     if proxy is None:
-        return urllib3.PoolManager(timeout=timeout, ca_certs=settings.ca_bundle, maxsize=settings.connections)
+        return timed(urllib3.PoolManager(timeout=timeout, ca_certs=settings.ca_bundle, maxsize=settings.connections))
     user = urlsplit(proxy)
     login = f"{unquote(user.username)}:{unquote(user.password or '')}" if user.username else None
-    return urllib3.ProxyManager(
+    manager = urllib3.ProxyManager(
         proxy,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
         timeout=timeout,
         ca_certs=settings.ca_bundle,
         maxsize=settings.connections,
     )
+    return timed(manager)
 
 
 def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
@@ -305,27 +289,3 @@ def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, els
             f"{host} no longer honours the address that the hub gave for {what} ({status})", hint=AGAIN
         )
     raise refusal(status, response.headers, f"{host} refused {what}")
-
-
-def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubUnavailable:
-    """What a failure below HTTP means. Its own words may hold an address with a signature, so few of them are kept."""
-    import urllib3.exceptions as u
-
-    if isinstance(error, (u.NewConnectionError, u.ConnectTimeoutError, u.SSLError)):
-        return Unreachable(f"{host} cannot be reached{_cause(error)}", hint="check the network and the hub's endpoint")
-    if isinstance(error, (u.ReadTimeoutError, TimeoutError)):
-        return Stalled(f"{host} is silent", hint=AGAIN)
-    if isinstance(error, u.ProxySchemeUnknown):
-        return HubRefused("the proxy cannot be used: it is neither http:// nor https://", hint=_CHECK_PROXY)
-    if isinstance(error, (u.LocationValueError, u.LocationParseError)):
-        return NotAHub(f"{host or 'the hub'}: the address cannot be used", hint="check the hub's endpoint")
-    if isinstance(error, u.ProxyError):
-        return Unreachable(f"the proxy for {host} cannot be reached", hint=_CHECK_PROXY)
-    return ConnectionCut(f"{host} cut the connection", hint=AGAIN)
-
-
-def _cause(error: Exception) -> str:
-    """The operating system's or TLS library's own words, which hold no address."""
-    reason = getattr(error, "__cause__", None) or (error.args[-1] if error.args else error)
-    words = getattr(reason, "strerror", None) or getattr(reason, "verify_message", None)
-    return f": {shown(str(words))}" if words else ""

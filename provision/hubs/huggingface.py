@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import warnings
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -30,7 +32,16 @@ from provision.errors import (
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
 from provision.hubs.address import usable
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, unreachable
+from provision.hubs.allowance import (
+    ANSWER_LIMIT,
+    REDIRECT_LIMIT,
+    SMALL_LIMIT,
+    Allowance,
+    cut,
+    not_a_hub,
+    silent,
+    unreachable,
+)
 from provision.hubs.answers import TRANSIENT, refusal, transient
 from provision.names import nearest, shown
 
@@ -52,6 +63,9 @@ _asking: ContextVar[Allowance | None] = ContextVar("asking", default=None)
 """Set while a question of ours is asked: the client serves everybody in this process, its bounds are only for us."""
 
 
+_starting = threading.Lock()
+
+
 class HuggingFace:
     """The Hub protocol over huggingface_hub. Safe to share between threads."""
 
@@ -65,7 +79,8 @@ class HuggingFace:
         asked = revision or BRANCH
         try:
             with self._question(repository, asked) as api:
-                info = api.model_info(repository, revision=asked)  # some mirrors want a name
+                # Without `expand` it names all files, some megabytes; without a revision some mirrors do not answer.
+                info = api.model_info(repository, revision=asked, expand=["sha", "cardData", "tags"])
         except RevisionNotFound as error:
             error.hint = self._nearest(repository, asked) or error.hint
             raise
@@ -186,9 +201,17 @@ def _refusal(answer: Any, repository: str, revision: str, allowance: Allowance) 
     return refusal(status, headers, f"{allowance.host} refuses {name}")
 
 
-@cache
 def _sdk() -> ModuleType:
-    """huggingface_hub: quiet, without telemetry, its requests through our client. Once per process."""
+    """huggingface_hub: quiet, without telemetry, its requests through our client.
+
+    Once per process and for all threads at once: setting the client closes the one before.
+    """
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a retired variable, still set on many pods, makes the import warn
         import huggingface_hub
@@ -219,9 +242,30 @@ def _client_factory() -> Callable[[], Any]:
             allowance = _asking.get()
             if allowance is None:
                 return super().send(request, **options)
-            return _exchange(vendor, super().send, request, allowance)
+            send = super().send
+            return _in_time(lambda: _exchange(vendor, send, request, allowance), allowance)
 
     return lambda: Client(event_hooks={"request": [hf_request_event_hook]}, follow_redirects=True, timeout=None)
+
+
+def _in_time(exchange: Callable[[], Any], allowance: Allowance) -> Any:
+    """What `exchange` returns, waited for in a thread of its own.
+
+    The vendor's client bounds silence only, and nothing public reaches its connection before an answer begins. One that
+    never does is left behind; its thread ends with the connection, and does not keep the process.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(exchange())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the outcome is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    if not wait((outcome,), allowance.http.call).done:
+        raise silent(allowance.host)
+    return outcome.result()
 
 
 def _exchange(vendor: Any, send: Callable[..., Any], request: Any, allowance: Allowance) -> Any:
@@ -229,7 +273,8 @@ def _exchange(vendor: Any, send: Callable[..., Any], request: Any, allowance: Al
     try:
         answer = _follow(send, request, allowance)
         try:
-            body = allowance.gather(answer.iter_bytes())
+            limit = ANSWER_LIMIT if "/tree/" in answer.request.url.path else SMALL_LIMIT
+            body = allowance.gather(answer.headers, answer.iter_raw(), limit)
         finally:
             answer.close()
     except (vendor.ConnectError, vendor.ConnectTimeout, vendor.ProxyError) as error:
@@ -255,6 +300,7 @@ def _follow(send: Callable[..., Any], request: Any, allowance: Allowance) -> Any
     for _ in range(REDIRECT_LIMIT):
         if not allowance.admit(str(request.url)):
             request.headers.pop("Authorization", None)
+        request.headers["Accept-Encoding"] = "identity"
         request.extensions["timeout"] = {"connect": connect, "read": stall, "write": stall, "pool": stall}
         answer = send(request, stream=True, follow_redirects=False)
         if answer.next_request is None:

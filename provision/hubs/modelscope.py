@@ -25,8 +25,19 @@ from provision.errors import (
 )
 from provision.hubs import Location, Pin, RemoteFile, checked_listing
 from provision.hubs.address import usable
-from provision.hubs.allowance import REDIRECT_LIMIT, Allowance, cut, not_a_hub, silent, timed_out, unreachable
+from provision.hubs.allowance import (
+    ANSWER_LIMIT,
+    REDIRECT_LIMIT,
+    SMALL_LIMIT,
+    Allowance,
+    cut,
+    not_a_hub,
+    silent,
+    timed_out,
+    unreachable,
+)
 from provision.hubs.answers import TRANSIENT, transient
+from provision.hubs.deadline import within
 from provision.hubs.pktline import commit_of
 from provision.names import nearest, path_fault, shown
 
@@ -42,6 +53,7 @@ BRANCH = "master"
 LISTING_CAP = 3000
 """Entries at which the hub ends a listing without a word (REPO_FILES_TRUNCATION_LIMIT in modelscope_hub)."""
 
+_LISTING = "/repo/files"
 _NO_RECORD = 10010205001
 _NO_ACCESS = 10010200001
 _NO_TREE = 10990101004
@@ -68,7 +80,7 @@ class ModelScope:
         asked, question = revision or BRANCH, _Question(self, repository)
         model = question.data("")
         try:
-            top = question.data("/repo/files", Revision=asked, Recursive="False")
+            top = question.data(_LISTING, Revision=asked, Recursive="False")
         except RevisionNotFound as error:
             raise _no_revision(repository, asked, question.revisions()) from error
         if not question.files(top):  # what some deployments answer about a revision that they do not have
@@ -133,7 +145,21 @@ class ModelScope:
         """Connections, with the proxies and certificates of the environment, and without its .netrc."""
         import requests
 
+        from provision.hubs.wire import timed
+
+        class Adapter(requests.adapters.HTTPAdapter):
+            def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+                super().init_poolmanager(*arguments, **options)
+                timed(self.poolmanager)
+
+            def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+                return timed(super().proxy_manager_for(*arguments, **options))
+
         session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Adapter())
+        # Without this it reads all of a redirect's body, to know the next request.
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005 - its name
         session.auth = lambda request: request  # otherwise a .netrc would take the place of the token
         return session
 
@@ -168,7 +194,8 @@ class _Question:
             HubRefused, HubUnavailable: and their children.
         """
         address = f"{self._hub.endpoint}{_route(self._repository)}{route}"
-        status, body = self._ask(f"{address}?{urlencode(query)}" if query else address, self._hub.credentials)
+        limit = ANSWER_LIMIT if route == _LISTING else SMALL_LIMIT
+        status, body = self._ask(f"{address}?{urlencode(query)}" if query else address, self._hub.credentials, limit)
         envelope = _envelope(body)
         if status != 200 or envelope.get("Code") != 200:
             raise self._refusal(status, envelope)
@@ -215,7 +242,7 @@ class _Question:
         query = {"Revision": revision, "Recursive": str(recursive)} | ({"Root": folder} if folder else {})
         for _ in range(_SPURIOUS if folder else 1):
             try:
-                return self.files(self.data("/repo/files", **query))
+                return self.files(self.data(_LISTING, **query))
             except AccessDenied as error:
                 denied = error
         raise denied
@@ -227,14 +254,15 @@ class _Question:
             raise not_a_hub(self._allowance.host, f"has no list of the files of {shown(self._repository)}")
         return files or []
 
-    def _ask(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _ask(self, url: str, headers: Mapping[str, str], limit: int = ANSWER_LIMIT) -> tuple[int, bytes]:
         """The status and body of the first answer that is no redirect."""
-        for _ in range(REDIRECT_LIMIT):
-            own = self._allowance.admit(url)
-            with self._get(url, headers if own else {}) as answer:
-                if not answer.is_redirect:
-                    return answer.status_code, self._read(answer)
-                url = self._next(url, answer.headers["Location"])
+        with within(self._allowance.http.clock, self._allowance.http.call):
+            for _ in range(REDIRECT_LIMIT):
+                own = self._allowance.admit(url)
+                with self._get(url, headers if own else {}) as answer:
+                    if not answer.is_redirect:
+                        return answer.status_code, self._read(answer, limit)
+                    url = self._next(url, answer.headers["Location"])
         raise not_a_hub(self._allowance.host, "redirects in a circle")
 
     def _next(self, url: str, location: str) -> str:
@@ -250,7 +278,7 @@ class _Question:
         try:
             return self._hub.session.get(
                 url,
-                headers={"User-Agent": http.user_agent, **headers},
+                headers={"User-Agent": http.user_agent, "Accept-Encoding": "identity", **headers},
                 timeout=(http.connect, http.stall),
                 stream=True,
                 allow_redirects=False,
@@ -262,20 +290,21 @@ class _Question:
         except (requests.RequestException, ValueError) as error:
             raise not_a_hub(host, "cannot be asked at the address it is given") from error
 
-    def _read(self, answer: requests.Response) -> bytes:
+    def _read(self, answer: requests.Response, limit: int) -> bytes:
         """The body.
 
         Raises:
             HubUnavailable: the status is one that may pass, or the connection failed.
         """
-        import requests
+        from urllib3.exceptions import HTTPError
 
         http, host = self._allowance.http, self._allowance.host
         if answer.status_code in TRANSIENT:
             raise transient(answer.status_code, answer.headers, host, http.now())
         try:
-            return self._allowance.gather(answer.iter_content(65_536))
-        except requests.RequestException as error:
+            chunks = iter(lambda: answer.raw.read1(65_536, decode_content=False), b"")
+            return self._allowance.gather(answer.headers, chunks, limit)
+        except (HTTPError, OSError) as error:
             raise (silent(host) if timed_out(error) else cut(host)) from error
 
     def _refusal(self, status: int, envelope: Mapping[str, Any]) -> HubRefused:
