@@ -212,7 +212,7 @@ class _Doing:
                     yield Held(file=opened, pieces=dict(enumerate(receipt.pieces or (receipt.sha256,))))
 
     def _placed_by_another(self) -> Outcome:
-        """Two fills met: the other was first. What it placed is read, not believed; if it is not right, we begin again."""
+        """Two fills met, and the other was first. What it placed is read, not believed."""
         outcome = self._prove()
         if outcome is None:
             raise VolumeTrouble(
