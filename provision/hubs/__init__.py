@@ -49,12 +49,13 @@ class Location:
     """Where a file's bytes are read from: an address, and headers for that address's own origin only.
 
     The headers may carry a token: they are left out of `repr`, and never follow a redirect to another origin.
-    `page` is where people read about the repository, and ask for access to it.
+    `page` is where people read about the `repository`, and ask for access to it.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     page: str = ""
+    repository: str = ""
 
 
 class Hub(Protocol):

@@ -5,6 +5,7 @@ What is not as it should be is one of the errors of `provision.errors`.
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -48,6 +49,16 @@ _REFUSALS: dict[str, type[HubRefused]] = {
 }
 """Hugging Face's own word for a refusal, in the X-Error-Code header (huggingface_hub, utils/_http.py)."""
 
+NO_RECORD = 10010205001
+NO_ACCESS = 10010200001
+NO_TREE = 10990101004
+_CODES: dict[int | None, type[HubRefused]] = {
+    NO_RECORD: RepositoryNotFound,
+    NO_ACCESS: AccessDenied,
+    NO_TREE: RevisionNotFound,
+}
+"""ModelScope's own, in the body: most of its refusals are a 404."""
+
 
 def transient(status: int, headers: Mapping[str, str], host: str, now: float) -> RateLimited | Unreachable:
     """The error for a status that may pass: RateLimited where the hub asks for time, Unreachable otherwise."""
@@ -62,18 +73,42 @@ def transient(status: int, headers: Mapping[str, str], host: str, now: float) ->
     return Unreachable(f"{host} answers {status}", hint=AGAIN)
 
 
-def refusal(status: int, headers: Mapping[str, str], what: str) -> HubRefused:
-    """The error for a status that will not pass: by the hub's own code where it gives one, else by number."""
+def refusal(
+    status: int, headers: Mapping[str, str], what: str, *, code: int | None = None, page: str = ""
+) -> HubRefused:
+    """The error for a status that will not pass: by the hub's own code where it gives one, else by number.
+
+    `what` is a sentence that ends before the status; `page` is where people ask for access.
+    """
     if status == 407:
         return HubRefused("a proxy wants a login (407)", hint="write it into HTTPS_PROXY: http://USER:PASSWORD@HOST")
+    if status == 401 and headers.get("X-Error-Message", "").startswith("Invalid credentials"):
+        return AccessDenied(
+            f"{what} (401): the token that was given is not valid",
+            hint="set a valid token, or none (HF_TOKEN, MODELSCOPE_API_TOKEN)",
+        )
     by_status = {401: AccessDenied, 403: AccessDenied, 404: PathNotFound, 410: PathNotFound}
-    kind = _REFUSALS.get(headers.get("X-Error-Code", ""), by_status.get(status, HubRefused))
+    kind = _REFUSALS.get(headers.get("X-Error-Code", ""), _CODES.get(code, by_status.get(status, HubRefused)))
     hints = {
-        Gated: "ask for access on the repository's page, and set a token that has it",
+        Gated: f"ask for access on {page or 'the repository page'}, and set a token that has it",
         AccessDenied: "set a token that may read it (HF_TOKEN, MODELSCOPE_API_TOKEN)",
         RepositoryNotFound: "check the name; a private repository needs a token (HF_TOKEN, MODELSCOPE_API_TOKEN)",
+        RevisionNotFound: f"the hub no longer has this commit; {_MOVED}",
+        PathNotFound: f"the hub no longer has it at this commit; {_MOVED}",
     }
-    return kind(f"{what} ({status})", hint=hints.get(kind, _MOVED))
+    return kind(
+        f"{what} ({status})", hint=hints.get(kind, "check the hub's endpoint, and any proxy or mirror in between")
+    )
+
+
+def code_of(body: bytes) -> int | None:
+    """ModelScope's own word for a refusal: the `Code` of its envelope, None where there is none."""
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    code = envelope.get("Code") if isinstance(envelope, dict) else None
+    return code if isinstance(code, int) else None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

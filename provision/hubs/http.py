@@ -17,7 +17,6 @@ from provision.errors import (
     AccessDenied,
     AddressExpired,
     ConnectionCut,
-    Gated,
     NotAHub,
     ProvisionError,
 )
@@ -28,6 +27,7 @@ from provision.hubs.answers import (
     body_start,
     check_linked_digest,
     check_total,
+    code_of,
     content_range,
     refusal,
     transient,
@@ -49,6 +49,9 @@ REDIRECT_LIMIT = 8
 
 _LITTLE = 64 * 1024
 """Bytes of an unwanted answer that cost less than another connection."""
+
+_ENVELOPE = 4 * 1024
+"""Most bytes of the body in which a hub says why it refuses."""
 
 _SLOW_LINE = 64 * 1024
 """Bytes a second, for reads that are not quite short."""
@@ -115,15 +118,6 @@ class Http:
             HubUnavailable: and its children; asking again may help.
             SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
         """
-        try:
-            return self._open(location, wanted)
-        except Gated as error:
-            error.hint = (
-                f"ask for access on {location.page}, and set a token that has it" if location.page else error.hint
-            )
-            raise
-
-    def _open(self, location: Location, wanted: Wanted) -> Body:
         with within(self._settings.clock, self._settings.answer):
             response, url = self._answer(location, wanted)
         with _closed_on_error(response):
@@ -167,7 +161,7 @@ class Http:
                 check_linked_digest(response.headers, wanted)
                 if response.status not in _REDIRECTS:
                     if not (ranged and response.status == 416):
-                        _check_status(response, wanted, self._settings.now(), elsewhere=elsewhere)
+                        _check_status(response, url, location, wanted, self._settings.now())
                     return response, url
                 url = _next_address(response, url, wanted)
             _let_go(response)
@@ -277,15 +271,31 @@ def _next_address(response: BaseHTTPResponse, url: str, wanted: Wanted) -> str:
     return following
 
 
-def _check_status(response: BaseHTTPResponse, wanted: Wanted, now: float, *, elsewhere: bool) -> None:
+def _check_status(response: BaseHTTPResponse, url: str, location: Location, wanted: Wanted, now: float) -> None:
     status = response.status
     if status in {200, 206}:
         return
-    host, what = host_of(response.url or ""), shown(wanted.path)
+    host, what = host_of(url), shown(wanted.path)
+    if location.repository:
+        what += f" of {shown(location.repository)}"
     if status in TRANSIENT:
         raise transient(status, response.headers, host, now)
+    elsewhere = origin_of(url) != origin_of(location.url)
     if elsewhere and status in _EXPIRED:
         raise AddressExpired(
             f"{host} no longer honours the address that the hub gave for {what} ({status})", hint=AGAIN
         )
-    raise refusal(status, response.headers, f"{host} refused {what}")
+    code = None if elsewhere else code_of(_beginning(response))
+    raise refusal(status, response.headers, f"{host} refused {what}", code=code, page=location.page)
+
+
+def _beginning(response: BaseHTTPResponse) -> bytes:
+    """Of a refusal's body as much as an envelope takes; b"" when it does not come."""
+    from urllib3.exceptions import HTTPError
+
+    if "json" not in response.headers.get("Content-Type", ""):
+        return b""
+    try:
+        return response.read(_ENVELOPE, decode_content=False)
+    except (HTTPError, OSError):
+        return b""  # the status has been told; it says enough

@@ -107,7 +107,8 @@ class HuggingFace:
         url = f"{self._endpoint()}/{quote(pin.repository)}/resolve/{revision}/{quote(path)}"
         token = headers.get("authorization")
         page = f"{self._endpoint()}/{quote(pin.repository)}"
-        return Location(url=url, headers=(("Authorization", token),) if token else (), page=page)
+        shown_to = (("Authorization", token),) if token else ()
+        return Location(url=url, headers=shown_to, page=page, repository=pin.repository)
 
     @contextmanager
     def _question(self, repository: str, revision: str) -> Iterator[HfApi]:

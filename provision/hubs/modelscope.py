@@ -36,7 +36,7 @@ from provision.hubs.allowance import (
     timed_out,
     unreachable,
 )
-from provision.hubs.answers import TRANSIENT, transient
+from provision.hubs.answers import NO_ACCESS, NO_RECORD, NO_TREE, TRANSIENT, transient
 from provision.hubs.deadline import within
 from provision.hubs.pktline import commit_of
 from provision.names import nearest, path_fault, shown
@@ -54,9 +54,6 @@ LISTING_CAP = 3000
 """Entries at which the hub ends a listing without a word (REPO_FILES_TRUNCATION_LIMIT in modelscope_hub)."""
 
 _LISTING = "/repo/files"
-_NO_RECORD = 10010205001
-_NO_ACCESS = 10010200001
-_NO_TREE = 10990101004
 _SPURIOUS = 3
 """Tries for a folder that is denied in the midst of a listing: the hub does so at times, its client tries again too."""
 
@@ -108,6 +105,7 @@ class ModelScope:
             url=f"{self.endpoint}{_route(pin.repository)}/repo?{query}",
             headers=tuple(self.credentials.items()),
             page=f"{self.endpoint}/models/{quote(pin.repository)}",
+            repository=pin.repository,
         )
 
     @property
@@ -310,13 +308,13 @@ class _Question:
     def _refusal(self, status: int, envelope: Mapping[str, Any]) -> HubRefused:
         """The hub says most of its refusals with 404 and a code of its own, some with 200."""
         host, name, code = self._allowance.host, shown(self._repository), envelope.get("Code")
-        if code == _NO_TREE:
+        if code == NO_TREE:
             return RevisionNotFound(f"{name} has no such revision", hint="name a branch, tag or commit")
-        if code == _NO_ACCESS or status in {401, 403} or code in {401, 403}:
+        if code == NO_ACCESS or status in {401, 403} or code in {401, 403}:
             return AccessDenied(f"{host} does not let us read {name} ({status})", hint=_TOKEN_HINT)
         if code is None:
             return not_a_hub(host, f"does not answer as a hub about {name} ({status})")
-        if code == _NO_RECORD or 404 in {status, code}:
+        if code == NO_RECORD or 404 in {status, code}:
             return RepositoryNotFound(
                 f"{host} has no {name} that we may see ({status})", hint=f"check the name; {_TOKEN_HINT}"
             )
