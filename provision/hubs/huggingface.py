@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 BRANCH = "main"
 
 _LICENSE = re.compile(r"[\w.+-]{1,80}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What the library's parsers raise at an answer that is not a hub's."""
 
@@ -84,9 +85,12 @@ class HuggingFace:
         except RevisionNotFound as error:
             error.hint = self._nearest(repository, asked) or error.hint
             raise
-        if not is_git_id(info.sha):
+        sha = info.sha or ""
+        if not is_git_id(sha):
             raise not_a_hub(self._host(), f"does not tell the commit of {shown(repository)}")
-        return Pin(repository=repository, revision=asked, commit=info.sha, license=_license(info))
+        if _is_commit(asked) and not sha.startswith(asked) and asked not in self._short_names(repository, asked):
+            raise not_a_hub(self._host(), f"was asked for commit {asked} of {shown(repository)} and answers with {sha}")
+        return Pin(repository=repository, revision=asked, commit=sha, license=_license(info))
 
     def files(self, pin: Pin) -> tuple[RemoteFile, ...]:
         """Every file of the pin. Files outside LFS have a git blob id: the hub knows no sha256 of them."""
@@ -141,13 +145,21 @@ class HuggingFace:
     def _nearest(self, repository: str, revision: str) -> str:
         """A hint that names the revisions most like `revision`; "" when the hub does not tell."""
         try:
-            with self._question(repository, revision) as api:
-                refs = api.list_repo_refs(repository)
-                names = [str(ref.name) for ref in (*refs.branches, *refs.tags)]
+            names = self._names(repository, revision)
         except ProvisionError:
             return ""
         close = nearest(revision, names) or tuple(names[:3])
         return f"it has {', '.join(map(shown, close))}" if close else ""
+
+    def _names(self, repository: str, revision: str) -> list[str]:
+        """The branches and tags."""
+        with self._question(repository, revision) as api:
+            refs = api.list_repo_refs(repository)
+            return [str(ref.name) for ref in (*refs.branches, *refs.tags)]
+
+    def _short_names(self, repository: str, asked: str) -> list[str]:
+        """The branches and tags that `asked` may be: git has none that are as long as a commit."""
+        return [] if is_git_id(asked) else self._names(repository, asked)
 
     def _token(self) -> str | bool | None:
         return False if self._settings.token == "" else self._settings.token
@@ -157,6 +169,11 @@ class HuggingFace:
 
     def _host(self) -> str:
         return Allowance(self._settings, self._endpoint()).host
+
+
+def _is_commit(revision: str) -> bool:
+    """Whether `revision` looks like a commit, or the beginning of one."""
+    return _COMMIT.fullmatch(revision) is not None
 
 
 def _license(info: Any) -> str | None:
