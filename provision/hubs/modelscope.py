@@ -75,7 +75,7 @@ class ModelScope:
         repository's git at others; where neither does the commit is None.
         """
         asked, question = revision or BRANCH, _Question(self, repository)
-        model = question.data("")
+        license_ = _license(question.data(""))  # the answer itself may be large, and is not kept
         try:
             top = question.data(_LISTING, Revision=asked, Recursive="False")
         except RevisionNotFound as error:
@@ -85,7 +85,7 @@ class ModelScope:
             if asked not in known:
                 raise _no_revision(repository, asked, known)
         commit = asked if is_git_id(asked) else _latest(top) or question.commit_of(asked)
-        return Pin(repository=repository, revision=asked, commit=commit, license=_license(model))
+        return Pin(repository=repository, revision=asked, commit=commit, license=license_)
 
     def files(self, pin: Pin) -> tuple[RemoteFile, ...]:
         """Every file of the pin, each with its sha256."""
