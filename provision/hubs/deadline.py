@@ -1,7 +1,7 @@
 """Deadlines: a time by which what is being done must be over, however often something still comes.
 
 The timeout of a socket is the longest silence. A server that sends a byte at a time, interim answers (100 Continue) or
-trailers without end is never silent; `provision.hubs.wire` looks at the deadline each time something comes.
+trailers without end is never silent; `provision.hubs.http.wire` looks at the deadline each time something comes.
 """
 
 from __future__ import annotations

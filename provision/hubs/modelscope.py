@@ -30,10 +30,8 @@ from provision.hubs.allowance import (
     REDIRECT_LIMIT,
     SMALL_LIMIT,
     Allowance,
-    cut,
     not_a_hub,
     silent,
-    timed_out,
     unreachable,
 )
 from provision.hubs.answers import NO_ACCESS, NO_RECORD, NO_TREE, TRANSIENT, transient
@@ -143,7 +141,7 @@ class ModelScope:
         """Connections, with the proxies and certificates of the environment, and without its .netrc."""
         import requests
 
-        from provision.hubs.wire import timed
+        from provision.hubs.http.wire import timed
 
         class Adapter(requests.adapters.HTTPAdapter):
             def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -294,16 +292,14 @@ class _Question:
         Raises:
             HubUnavailable: the status is one that may pass, or the connection failed.
         """
-        from urllib3.exceptions import HTTPError
+        from provision.hubs.http.body import transport_faults
 
         http, host = self._allowance.http, self._allowance.host
         if answer.status_code in TRANSIENT:
             raise transient(answer.status_code, answer.headers, host, http.now())
-        try:
+        with transport_faults(host):
             chunks = iter(lambda: answer.raw.read1(65_536, decode_content=False), b"")
             return self._allowance.gather(answer.headers, chunks, limit)
-        except (HTTPError, OSError) as error:
-            raise (silent(host) if timed_out(error) else cut(host)) from error
 
     def _refusal(self, status: int, envelope: Mapping[str, Any]) -> HubRefused:
         """The hub says most of its refusals with 404 and a code of its own, some with 200."""

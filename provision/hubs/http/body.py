@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provision.errors import ConnectionCut, HubRefused, HubUnavailable, NotAHub, Stalled, Unreachable
@@ -53,13 +54,8 @@ class Body:
             yield chunk
 
     def _next(self, seconds: float) -> bytes:
-        from urllib3.exceptions import HTTPError
-
-        try:
-            with within(self._settings.clock, seconds):
-                return self._response.read1(READ_SIZE, decode_content=False)
-        except (HTTPError, OSError) as error:
-            raise transport_error(error, self.host) from error
+        with transport_faults(self.host), within(self._settings.clock, seconds):
+            return self._response.read1(READ_SIZE, decode_content=False)
 
     def close(self) -> None:
         """Let go of the connection; it is only used again if the body was read to its end."""
@@ -67,7 +63,22 @@ class Body:
         self._response.release_conn()
 
 
-def transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubUnavailable:
+@contextmanager
+def transport_faults(host: str) -> Iterator[None]:
+    """Within, whatever fails below HTTP is an error of ours.
+
+    Raises:
+        ConnectionCut, Stalled, Unreachable, NotAHub, HubRefused: by what failed.
+    """
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (HTTPError, OSError) as error:
+        raise _transport_error(error, host) from error
+
+
+def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubUnavailable:
     """What a failure below HTTP means. Its own words may hold an address with a signature, so few of them are kept."""
     import urllib3.exceptions as u
 

@@ -1,8 +1,10 @@
 """Bytes over HTTP: one file, from an offset, with every answer a hub or its CDN may give turned into an error of ours.
 
-With `body` and `wire` the only module that knows urllib3. It opens locations and reads bodies; it does not retry, does
-not write and does not judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that
-was not asked for.
+The only package that knows urllib3. It opens locations and reads bodies; it does not retry, does not write and does not
+judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that was not asked for.
+
+    body.py  what comes: cut, silent and far too slow answers
+    wire.py  connections that look at the deadline whenever something comes
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ from provision.hubs.answers import (
     refusal,
     transient,
 )
-from provision.hubs.body import READ_SIZE, Body, transport_error
 from provision.hubs.deadline import within
+from provision.hubs.http.body import READ_SIZE, Body, transport_faults
 from provision.names import shown
 
 if TYPE_CHECKING:
@@ -179,14 +181,11 @@ class Http:
         return headers
 
     def _request(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
-        from urllib3.exceptions import HTTPError
-
         try:
-            return self._pool(url).request(
-                "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
-            )
-        except (HTTPError, OSError) as error:
-            raise transport_error(error, host_of(url)) from error
+            with transport_faults(host_of(url)):
+                return self._pool(url).request(
+                    "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
+                )
         except ValueError:  # a header that cannot be sent; its text holds the token
             raise AccessDenied(
                 "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
@@ -202,7 +201,7 @@ class Http:
 def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
     import urllib3
 
-    from provision.hubs.wire import timed
+    from provision.hubs.http.wire import timed
 
     timeout = urllib3.Timeout(connect=settings.connect, read=settings.stall)
     if proxy is None:
@@ -291,11 +290,10 @@ def _check_status(response: BaseHTTPResponse, url: str, location: Location, want
 
 def _beginning(response: BaseHTTPResponse) -> bytes:
     """Of a refusal's body as much as an envelope takes; b"" when it does not come."""
-    from urllib3.exceptions import HTTPError
-
     if "json" not in response.headers.get("Content-Type", ""):
         return b""
     try:
-        return response.read(_ENVELOPE, decode_content=False)
-    except (HTTPError, OSError):
+        with transport_faults(""):
+            return response.read(_ENVELOPE, decode_content=False)
+    except ProvisionError:
         return b""  # the status has been told; it says enough
