@@ -103,11 +103,6 @@ def unreachable(host: str, error: BaseException) -> Unreachable:
     return Unreachable(f"{host} cannot be reached{reason}", hint="check the network and the hub's endpoint")
 
 
-def timed_out(error: BaseException) -> bool:
-    """Whether a timeout lies at the root of `error`."""
-    return any(isinstance(link, TimeoutError) for link in _chain(error))
-
-
 def _chain(error: BaseException | None) -> Iterable[BaseException]:
     seen: list[BaseException] = []
     while error is not None and len(seen) < 10:
