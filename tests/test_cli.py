@@ -318,6 +318,26 @@ def test_a_worker_without_manifests_repairs_from_the_volumes_own_lock(
     assert TARGET in told.out
 
 
+def test_a_faulty_manifest_is_never_replaced_by_the_volumes_own_lock(filled: Path, tmp_path: Path, capsys):
+    (tmp_path / "p.yaml").write_text("project: p\nmodles: []\n")
+    (tmp_path / "p.lock.json").write_text(dumps(lock_of(DATA)))
+
+    code = run(["fill", "p", "--manifests", str(tmp_path), "--volume", str(filled)])
+
+    told = capsys.readouterr()
+    assert code == ExitCode.INPUT
+    assert "p.yaml:2:1:" in told.err
+    assert told.out == ""
+
+
+def test_a_dry_run_that_does_not_fit_is_one_json_document(filled: Path, tmp_path: Path, capsys):
+    (filled / TARGET).unlink()
+    words = ["fill", "p", "--dry-run", "--volume-size", "1k", "--manifests", str(tmp_path), "--volume", str(filled)]
+
+    assert run([*words, "--format", "json"]) == ExitCode.VOLUME
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "VolumeFull"
+
+
 def test_what_does_not_fit_is_told_by_a_dry_run_too(filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (filled / TARGET).unlink()
     words = ["fill", "p", "--dry-run", "--volume-size", "1k", "--manifests", str(tmp_path), "--volume", str(filled)]

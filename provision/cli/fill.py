@@ -82,8 +82,11 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
         ahead = look_ahead(volume, locks, time.time())
         if asked.dry_run:
             lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
+            needed = ahead.plan.room_needed(ahead.holdings)
+            if asked.output == "json":
+                check_room(volume, needed, asked.volume_size)  # first: the error is then the one document
             options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)
-            check_room(volume, ahead.plan.room_needed(ahead.holdings), asked.volume_size)
+            check_room(volume, needed, asked.volume_size)
             return None
         filling = fill(volume, ahead, _means(asked, stop))
         paint = Paint(enabled=console.colour())
@@ -107,13 +110,15 @@ def _locks(projects: Sequence[str], manifests: Path, volume: Volume, lock_of: Ca
     locks = []
     for name in projects:
         try:
-            locks += [lock_of(project) for project in find([name], manifests)]
+            found = find([name], manifests)
         except InputError:
             copy = None if "/" in name else read_copy(volume, name)
             if copy is None:
                 raise
             console.say(f"{name}: no manifest here; its lock on the volume is used")
             locks.append(copy)
+        else:
+            locks += [lock_of(project) for project in found]
     return locks
 
 

@@ -144,10 +144,11 @@ class _Doing:
 
     def _prove_or_repair(self) -> Outcome:
         try:
-            return self._prove() or self._repair(self._known_pieces())
+            kept = self._prove()
         except VolumeTrouble as error:
             self._task.note(f"{self._file.target} cannot be read ({error.message}); it is fetched again")
             return self._repair(())  # bytes that a file system has lost cannot be written in their place either
+        return kept or self._repair(self._known_pieces())
 
     def _bring(self, done: Done) -> Outcome:
         """The file was absent, or another version, when the plan was made; by now another fill may have placed it."""
