@@ -440,3 +440,31 @@ def test_the_main_job_from_manifest_to_proof(tmp_path: Path):
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "home" not in path.parts]
     assert not any(token.encode() in text for text in written)
     assert not any(token in done.stdout + done.stderr for done in results)
+
+
+@pytest.mark.parametrize(
+    ("projects", "upgrade", "meant"),
+    [
+        (["p"], None, (["p"], None)),
+        (["p"], "*", (["p"], "*")),
+        (["p"], "vad", (["p"], "vad")),
+        ([], "vad", ([], "vad")),
+        ([], "p", (["p"], "*")),
+        (["q"], "p", (["p", "q"], "*")),
+    ],
+    ids=str,
+)
+def test_upgrade_takes_a_model_or_stands_before_a_project(tmp_path: Path, projects, upgrade, meant):
+    from provision.cli.lock import _split
+
+    for name, model in (("p", "vad"), ("q", "tts")):
+        (tmp_path / f"{name}.yaml").write_text(f"project: {name}\nmodels:\n  - source: hf://o/n\n    name: {model}\n")
+
+    assert _split(projects, upgrade, tmp_path) == meant
+
+
+def test_an_upgrade_of_nothing_that_exists_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "p.yaml").write_text("project: p\nmodels:\n  - source: hf://o/n\n    name: silero-vad\n")
+
+    assert run(["lock", "p", "--upgrade", "silero-vda", "--manifests", str(tmp_path)]) == ExitCode.INPUT
+    assert "did you mean `silero-vad`?" in capsys.readouterr().err
