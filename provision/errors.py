@@ -6,6 +6,7 @@
     ├─ PromiseBroken                3   the bytes are not as promised
     │  ├─ SizeMismatch
     │  ├─ DigestMismatch
+    │  ├─ ObjectChanged
     │  ├─ HeaderMismatch
     │  └─ VerificationFailed
     ├─ LockError                    4   lock missing or stale
@@ -35,7 +36,8 @@
     │  └─ VolumeTrouble                 EIO, ESTALE                        (retryable)
     ├─ PodError                     8   the pod failed
     │  └─ PodNotReturned            9   a pod may still be billing
-    └─ Interrupted                130   by the user
+    └─ Interrupted                130   by the user, or the system
+       └─ TimeIsUp                      by --max-time
 
 Whether an error may be retried is a property of its class; `retry.py` only reads it. Messages and
 hints never contain a token: whoever builds one from foreign text passes it through `without_secrets`.
@@ -143,6 +145,10 @@ class SizeMismatch(PromiseBroken):
 
 class DigestMismatch(PromiseBroken):
     """The right length, other bytes."""
+
+
+class ObjectChanged(PromiseBroken):
+    """What is behind an address was replaced while it was being fetched."""
 
 
 class HeaderMismatch(PromiseBroken):
@@ -286,6 +292,10 @@ class Interrupted(ProvisionError):
     """The user, or the system, asked us to stop."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class TimeIsUp(Interrupted):
+    """The time that the user gave is over."""
 
 
 _SEVERITY = (
