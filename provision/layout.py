@@ -20,7 +20,7 @@ from posixpath import basename
 from typing import TYPE_CHECKING
 
 from provision.digest import is_git_id
-from provision.lock import targets_fault
+from provision.names import targets_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from provision.digest import is_git_id, is_sha256
 from provision.errors import LockUnreadable
-from provision.names import path_fault, shown, target_fault
+from provision.names import path_fault, shown, target_fault, targets_fault, web_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
 LOCK_VERSION = 1
 LOCK_SUFFIX = ".lock.json"
 SIZE_LIMIT = 2**50
 """No file is promised to be larger than this many bytes (1 PiB)."""
-
+MIRROR_LIMIT = 16
+"""Most mirrors that a model may have."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # printed, and part of commands to paste
-_SOURCE = re.compile(r"[a-z][a-z0-9]{0,31}://[A-Za-z0-9._-]{1,128}(/[A-Za-z0-9._-]{1,128})?")
+_SOURCE = re.compile(r"(?!https?:)[a-z][a-z0-9]{0,31}://[A-Za-z0-9._-]{1,128}(/[A-Za-z0-9._-]{1,128})?")
+_MIRROR = re.compile(r"(hf://([A-Za-z0-9._-]{1,128}/)?|modelscope://[A-Za-z0-9._-]{1,128}/)[A-Za-z0-9._-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +52,39 @@ class LockedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """Where else a model's bytes are: `hf://ORG/NAME`, `modelscope://OWNER/NAME` or `https://HOST[:PORT][/PATH]`.
+
+    `revision` and `commit` are as a model's; an https mirror has none, and the revision is "". `paths` holds the files
+    that the mirror has under another path: (path, path there), sorted.
+    """
+
+    source: str
+    revision: str
+    commit: str | None
+    paths: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def hub(self) -> str:
+        """The hub's scheme: `hf`, `modelscope` or `https`."""
+        return self.source.partition("://")[0]
+
+    @property
+    def repository(self) -> str:
+        """The repository's name on its hub; of an https mirror, host and path."""
+        return self.source.partition("://")[2]
+
+    def path_of(self, path: str) -> str:
+        """The path on the mirror of the file that is `path` in the model's repository."""
+        return dict(self.paths).get(path, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockedModel:
     """One promised model. `source` is `hf://ORG/NAME` or `modelscope://OWNER/NAME`; `revision` what was asked for.
 
     `commit` is what the revision was pinned to, None where the hub does not tell. `meaning_sha256` identifies the
-    entry of the manifest that this model answers.
+    entry of the manifest that this model answers. `mirrors` are in the order of preference.
     """
 
     name: str
@@ -65,6 +95,7 @@ class LockedModel:
     license: str | None
     meaning_sha256: str
     files: tuple[LockedFile, ...]
+    mirrors: tuple[Mirror, ...] = ()
 
     @property
     def hub(self) -> str:
@@ -114,7 +145,7 @@ def dumps(lock: Lock) -> str:
 
 
 def _model_document(model: LockedModel) -> dict[str, Any]:
-    document = {
+    document: dict[str, Any] = {
         "name": model.name,
         "source": model.source,
         "revision": model.revision,
@@ -123,7 +154,16 @@ def _model_document(model: LockedModel) -> dict[str, Any]:
         "meaning_sha256": model.meaning_sha256,
         "files": [_file_document(file) for file in model.files],
     }
-    return document if model.license is None else document | {"license": model.license}
+    if model.license is not None:
+        document["license"] = model.license
+    if model.mirrors:
+        document["mirrors"] = [_mirror_document(mirror) for mirror in model.mirrors]
+    return document
+
+
+def _mirror_document(mirror: Mirror) -> dict[str, Any]:
+    document: dict[str, Any] = {"source": mirror.source, "revision": mirror.revision, "commit": mirror.commit}
+    return document | {"paths": dict(mirror.paths)} if mirror.paths else document
 
 
 def _file_document(file: LockedFile) -> dict[str, Any]:
@@ -243,19 +283,58 @@ class _Reader:
 
     def models(self, document: Mapping[str, Any]) -> Iterable[LockedModel]:
         for where, item in self.objects(document, "models", "$"):
-            commit = self.optional_text(item, "commit", where)
-            if commit is not None and not is_git_id(commit):
-                raise self.fault(f"{where}.commit", "is not a commit (40 lower-case hexadecimal digits)")
+            files = tuple(self.files(item, where))
             yield LockedModel(
                 name=self.name(item, "name", where),
                 source=self.source(item, where),
                 revision=self.path(item, "revision", where, path_fault),  # a cache layout makes a path of it
-                commit=commit,
+                commit=self.commit(item, where),
                 layout=self.text(item, "layout", where),
                 license=self.optional_text(item, "license", where),
                 meaning_sha256=self.sha256(item, "meaning_sha256", where),
-                files=tuple(self.files(item, where)),
+                files=files,
+                mirrors=tuple(self.mirrors(item, where, {file.path for file in files})) if "mirrors" in item else (),
             )
+
+    def commit(self, document: Mapping[str, Any], where: str) -> str | None:
+        commit = self.optional_text(document, "commit", where)
+        if commit is not None and not is_git_id(commit):
+            raise self.fault(f"{where}.commit", "is not a commit (40 lower-case hexadecimal digits)")
+        return commit
+
+    def mirrors(self, model: Mapping[str, Any], where: str, promised: Container[str]) -> Iterable[Mirror]:
+        for index, (place, item) in enumerate(self.objects(model, "mirrors", where)):
+            if index == MIRROR_LIMIT:
+                raise self.fault(f"{where}.mirrors", f"has more than {MIRROR_LIMIT} items")
+            source = self.text(item, "source", place)
+            if source.startswith("https://"):
+                yield self.web_mirror(item, source, place)
+                continue
+            if not _MIRROR.fullmatch(source) or path_fault(source.partition("://")[2]):
+                raise self.fault(f"{place}.source", f"`{shown(source)}` is no mirror: hf://, modelscope:// or https://")
+            yield Mirror(
+                source=source,
+                revision=self.path(item, "revision", place, path_fault),
+                commit=self.commit(item, place),
+                paths=tuple(self.paths(item, place, promised)),
+            )
+
+    def web_mirror(self, item: Mapping[str, Any], source: str, where: str) -> Mirror:
+        fault = web_fault(source.removeprefix("https://"))
+        if fault:
+            raise self.fault(f"{where}.source", f"`{shown(source)}`: {fault}")
+        if (item.get("revision"), item.get("commit"), item.get("paths")) != ("", None, None):
+            raise self.fault(where, "is an https mirror, which has no revision, commit or paths")
+        return Mirror(source=source, revision="", commit=None)
+
+    def paths(self, mirror: Mapping[str, Any], where: str, promised: Container[str]) -> Iterable[tuple[str, str]]:
+        paths = mirror.get("paths", {})
+        if not isinstance(paths, dict):
+            raise self.fault(f"{where}.paths", "is not an object of paths")
+        for path in sorted(paths):
+            if path not in promised:
+                raise self.fault(f"{where}.paths", f"names `{shown(path)}`, which the model does not have")
+            yield path, self.path(paths, path, f"{where}.paths", path_fault)
 
     def files(self, model: Mapping[str, Any], where: str) -> Iterable[LockedFile]:
         for place, item in self.objects(model, "files", where):
@@ -282,35 +361,3 @@ class _Reader:
         fault = targets_fault(file.target for _, file in lock.files())
         if fault:
             raise self.fault("$.models", fault)
-
-
-def _folded(target: str) -> str:
-    """What two targets share that are one place on some file systems: any case, any way to write an accent."""
-    if target.isascii():
-        return target.casefold()
-    from unicodedata import normalize
-
-    return normalize("NFC", target).casefold()
-
-
-def targets_fault(targets: Iterable[str]) -> str:
-    """Why these targets cannot all stand on one volume; "" when they can.
-
-    Refused are two files at one place, names that differ only by case or in how an accent is written (one place on
-    many file systems), and a file where another needs a folder.
-    """
-    seen: dict[str, str] = {}
-    for target in targets:
-        folded = _folded(target)
-        if folded in seen:
-            other = seen[folded]
-            what = "two files have one target" if other == target else "two targets differ only by case"
-            return f"{what}: `{shown(other)}` and `{shown(target)}`"
-        seen[folded] = target
-    for folded, target in seen.items():
-        folder = folded.rpartition("/")[0]
-        while folder:
-            if folder in seen:
-                return f"`{shown(seen[folder])}` is a file, and `{shown(target)}` needs it as a folder"
-            folder = folder.rpartition("/")[0]
-    return ""

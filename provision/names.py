@@ -20,6 +20,8 @@ SEGMENT_BYTES = 240
 PATH_BYTES = 1024
 """Longest path. S3 keys end here, and a volume is also seen through S3."""
 
+_WEB_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
+
 _FORBIDDEN = (
     (re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"), "holds a control character"),
     # They make a path print as another one: soft hyphen, zero-width and bidirectional marks, byte order mark, tags.
@@ -68,6 +70,51 @@ def target_fault(target: str) -> str:
     if segments[0].casefold() == STATE_FOLDER or segments[-1].startswith(PARTIAL_PREFIX):
         return f"is a name that provision keeps for itself (`{STATE_FOLDER}`)"
     return ""
+
+
+def _folded(target: str) -> str:
+    """What two targets share that are one place on some file systems: any case, any way to write an accent."""
+    if target.isascii():
+        return target.casefold()
+    from unicodedata import normalize
+
+    return normalize("NFC", target).casefold()
+
+
+def targets_fault(targets: Iterable[str]) -> str:
+    """Why these targets cannot all stand on one volume; "" when they can.
+
+    Refused are two files at one place, names that differ only by case or in how an accent is written (one place on
+    many file systems), and a file where another needs a folder.
+    """
+    seen: dict[str, str] = {}
+    for target in targets:
+        folded = _folded(target)
+        if folded in seen:
+            other = seen[folded]
+            what = "two files have one target" if other == target else "two targets differ only by case"
+            return f"{what}: `{shown(other)}` and `{shown(target)}`"
+        seen[folded] = target
+    for folded, target in seen.items():
+        folder = folded.rpartition("/")[0]
+        while folder:
+            if folder in seen:
+                return f"`{shown(seen[folder])}` is a file, and `{shown(target)}` needs it as a folder"
+            folder = folder.rpartition("/")[0]
+    return ""
+
+
+def web_fault(place: str) -> str:
+    """Why `HOST[:PORT][/PATH]` may not be where an https mirror is, as a sentence; "" when it may."""
+    host, slash, path = place.partition("/")
+    if not _WEB_HOST.fullmatch(host):
+        return "a mirror's host is a plain name, without user or password"
+    if not 0 < int(host.partition(":")[2] or 443) < 65536:
+        return "a mirror's port is between 1 and 65535"
+    if re.search(r"[\s?#\\]", path) or not path.isprintable():
+        return "a mirror's address has no query, fragment, space or backslash"
+    fault = path_fault(path) if slash else ""
+    return f"a mirror's path {fault}" if fault else ""
 
 
 def shown(text: str, limit: int = 120) -> str:

@@ -19,9 +19,9 @@ from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, HubR
 from provision.hubs import Pin
 from provision.hubs.http import Wanted
 from provision.layout import Layout, Placement, layout_fault, target_of
-from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, targets_fault
+from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
 from provision.manifest import select
-from provision.names import shown, target_fault
+from provision.names import shown, target_fault, targets_fault
 from provision.tensorfile import HEADER_LENGTH_BYTES, header_length, parse_header
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from provision.difference import Change, difference
 from provision.errors import ExitCode, LockUnreadable
-from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, dumps, loads, targets_fault
+from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, dumps, loads
+from provision.names import targets_fault
 
 DATA = Path(__file__).parent / "data/locks/v1"
 SHA = "ab" * 32
@@ -61,7 +62,7 @@ def test_text_and_value_mirror_each_other():
 
 
 def test_keys_that_a_later_release_adds_are_passed_over():
-    document = json.loads(dumps(LOCK)) | {"mirrors": ["later"]}
+    document = json.loads(dumps(LOCK)) | {"seal": ["later"]}
 
     assert loads(json.dumps(document), file="x") == LOCK
 

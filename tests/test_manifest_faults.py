@@ -73,6 +73,11 @@ ONE_MODEL = {  # what stands below `source: hf://Org/Name`, from line 4 on -> th
     "modelscope://OWNER/NAME[@REV] (models[0].mirrors[0])",
     "mirrors: ['https://me:secret@example.org/x']": "4:15: `https://***@example.org/x`: a mirror's host is a plain name, "
     "without user or password (models[0].mirrors[0])",
+    "mirrors: ['https://example.org/a/../b']": "4:15: `https://example.org/a/../b`: a mirror's path leaves its root with `..` "
+    "(models[0].mirrors[0])",
+    "mirrors: ['https://example.org:70000/a']": "4:15: `https://example.org:70000/a`: a mirror's port is between 1 and 65535 "
+    "(models[0].mirrors[0])",
+    f"mirrors: [{', '.join(['hf://a/b'] * 17)}]": "4:14: the list has more than 16 items (models[0].mirrors)",
 }
 
 

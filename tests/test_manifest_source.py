@@ -86,6 +86,13 @@ def test_a_near_miss_is_refused_with_what_was_meant(text, meant):
         "https://example.org/x?token=secret",
         "https://example.org/x#y",
         "https:///x",
+        "https://example.org/a//b",
+        "https://example.org/../x",
+        "https://example.org/a\u200bb",
+        "https://example.org/\ue000",
+        "https://example.org:0/x",
+        "https://example.org:65536/x",
+        "https://example.org/" + "x" * 2000,
         "https://[::1",
     ],
 )

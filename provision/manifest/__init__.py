@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provision.layout import Layout
-from provision.manifest.entries import Manifest, Model, Position, WantedFile
+from provision.manifest.entries import Manifest, Model, Position, WantedFile, WantedMirror
 from provision.manifest.globs import is_glob, matches
 from provision.manifest.selection import SelectedFile, Selection, select
 from provision.manifest.source import Source
@@ -26,6 +26,7 @@ __all__ = [
     "Selection",
     "Source",
     "WantedFile",
+    "WantedMirror",
     "is_glob",
     "load",
     "matches",

@@ -50,6 +50,14 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WantedMirror:
+    """An item of `mirrors`: where else the same bytes are."""
+
+    source: Source
+    position: Position = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What is wanted of one repository. `target` is below the root, "" the root itself; `files` None: all of them."""
 
@@ -61,7 +69,7 @@ class Model:
     exclude: tuple[str, ...] = ()
     allow_pickle: bool = False
     variant: str | None = None
-    mirrors: tuple[Source, ...] = ()
+    mirrors: tuple[WantedMirror, ...] = ()
     position: Position = field(compare=False)
 
     def meaning(self) -> dict[str, Any]:
@@ -75,7 +83,7 @@ class Model:
             "exclude": sorted(set(self.exclude)),
             "allow_pickle": self.allow_pickle,
             "variant": self.variant,
-            "mirrors": [str(mirror) for mirror in self.mirrors],
+            "mirrors": [str(mirror.source) for mirror in self.mirrors],
         }
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from provision.errors import InputError, Issue, ManifestError
 from provision.manifest import clashes
 from provision.manifest.document import MAX_BYTES, Mapping, Scalar, Sequence, compose, plain, without
-from provision.manifest.entries import Manifest, Model, Position, WantedFile
+from provision.manifest.entries import Manifest, Model, Position, WantedFile, WantedMirror
 from provision.manifest.schema import FileShape, ManifestShape, ModelShape, ShapeFault, checked
 from provision.manifest.source import read_mirror, read_source
 from provision.manifest.wording import nearest, place
@@ -171,21 +171,35 @@ def _model(label: int, node: Node, file: str) -> Model | None:
         exclude=tuple(shape.exclude or shape.ignore_patterns or ()),
         allow_pickle=shape.allow_pickle,
         variant=shape.variant,
-        mirrors=tuple(read_mirror(mirror) for mirror in shape.mirrors or ()),
+        mirrors=_mirrors(shape, node, file, where),
         position=Position(file=file, line=node.line, column=node.column, where=where),
     )
 
 
 def _files(shape: ModelShape, node: Node, file: str, where: str) -> tuple[WantedFile, ...] | None:
     key = "files" if shape.files is not None else "allow_patterns"
+    shapes: list[str | FileShape] = [*(shape.files or shape.allow_patterns or ())]
+    positions = _positions(node, key, file, where)
+    return tuple(_wanted(item, at) for item, at in zip(shapes, positions, strict=True)) or None
+
+
+def _mirrors(shape: ModelShape, node: Node, file: str, where: str) -> tuple[WantedMirror, ...]:
+    positions = _positions(node, "mirrors", file, where)
+    return tuple(
+        WantedMirror(source=read_mirror(mirror), position=position)
+        for mirror, position in zip(shape.mirrors or (), positions, strict=True)
+    )
+
+
+def _positions(node: Node, key: str, file: str, where: str) -> list[Position]:
+    """Where each item of the list under `key` was written."""
     entry = node.entries.get(key) if isinstance(node, Mapping) else None
     if entry is None or not isinstance(entry.node, Sequence):
-        return None
-    shapes: list[str | FileShape] = [*(shape.files or shape.allow_patterns or ())]
-    return tuple(
-        _wanted(item, Position(file=file, line=at.line, column=at.column, where=f"{where}.{key}[{label}]"))
-        for item, (label, at) in zip(shapes, entry.node.items, strict=True)
-    )
+        return []
+    return [
+        Position(file=file, line=at.line, column=at.column, where=f"{where}.{key}[{label}]")
+        for label, at in entry.node.items
+    ]
 
 
 def _wanted(shape: str | FileShape, position: Position) -> WantedFile:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from provision.layout import Layout
+from provision.lock import MIRROR_LIMIT
 from provision.manifest import wording
 from provision.manifest.source import read_mirror, read_source
 from provision.manifest.wording import Fault, did_you_mean, nearest, quoted
@@ -187,6 +188,7 @@ class ModelShape(_Shape):
     mirrors: list[_Mirror] | None = Field(
         default=None,
         min_length=1,
+        max_length=MIRROR_LIMIT,
         description="Where else the same bytes are, in order of preference. Identity is the sha256.",
         examples=[["modelscope://someone/photonicfusion-sdxl"]],
     )
@@ -259,9 +261,15 @@ def _shape_fault(found: dict[str, Any]) -> ShapeFault | None:
         return ShapeFault(place=place, message=cause.message, meant=cause.meant)
     if kind == "missing":
         return ShapeFault(place=place[:-1], message=f"{quoted(str(place[-1]))} is missing")
-    if kind == "too_short":
-        return ShapeFault(place=place, message="the list is empty", meant=_instead_of_empty(place))
+    if kind in {"too_short", "too_long"}:
+        return _wrong_length(place, found)
     return _wrong_type(place, kind, value)
+
+
+def _wrong_length(place: tuple[int | str, ...], found: dict[str, Any]) -> ShapeFault:
+    if found["type"] == "too_short":
+        return ShapeFault(place=place, message="the list is empty", meant=_instead_of_empty(place))
+    return ShapeFault(place=place, message=f"the list has more than {found['ctx']['max_length']} items")
 
 
 def _wrong_type(place: tuple[int | str, ...], kind: str, value: object) -> ShapeFault:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from provision.errors import InputError, without_secrets
 from provision.manifest.wording import Fault, did_you_mean, quoted
+from provision.names import web_fault
 
 HubName = Literal["hf", "modelscope", "https"]
 
@@ -78,12 +79,11 @@ def read_mirror(text: str) -> Source:
     """A source, or `https://host/path` under which the same repository paths are found. Raises Fault."""
     if not text.startswith("https://") or _likely(text) is not None:
         return read_source(text)
-    host, _, path = text.removeprefix("https://").rstrip("/").partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", host):
-        raise Fault(f"{quoted(text)}: a mirror's host is a plain name, without user or password")
-    if not re.fullmatch(r"[^\s?#\\]*", path):
-        raise Fault(f"{quoted(text)}: a mirror's address has no query, fragment, space or backslash")
-    return Source(hub="https", repository=f"{host}/{path}" if path else host)
+    place = text.removeprefix("https://").rstrip("/")
+    fault = web_fault(place)
+    if fault:
+        raise Fault(f"{quoted(text)}: {fault}")
+    return Source(hub="https", repository=place)
 
 
 def _on_hub(hub: HubName, rest: str) -> Source:
