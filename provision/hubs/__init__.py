@@ -63,7 +63,7 @@ class Hub(Protocol):
 
     @property
     def name(self) -> str:
-        """The scheme of this hub's sources: `hf`, `modelscope`."""
+        """The scheme of this hub's sources and mirrors: `hf`, `modelscope`, `https`."""
 
     def resolve(self, repository: str, revision: str | None) -> Pin:
         """Pin `revision` (None: the default branch) of `repository` to the commit it has now."""

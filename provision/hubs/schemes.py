@@ -1,4 +1,4 @@
-"""The schemes of sources (`hf://ORG/NAME`), and the hub that each of them means."""
+"""The schemes of sources and mirrors (`hf://ORG/NAME`), and the hub that each of them means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from provision.hubs import Hub
     from provision.hubs.settings import HubSettings
 
-SCHEMES = ("hf", "modelscope")
+SCHEMES = ("hf", "modelscope", "https")
 
 
 def open_hub(scheme: str, settings: HubSettings) -> Hub:
@@ -28,5 +28,9 @@ def open_hub(scheme: str, settings: HubSettings) -> Hub:
         from provision.hubs.modelscope import ModelScope
 
         return ModelScope(settings)
+    if scheme == "https":
+        from provision.hubs.https import Https
+
+        return Https()
     meant = " or ".join(f"{known}://" for known in nearest(scheme, SCHEMES) or SCHEMES)
     raise InputError(f"no hub is called `{shown(scheme)}`", hint=f"write {meant}")
