@@ -58,6 +58,40 @@ class Location:
     repository: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a stream must keep up: `slowest` bytes a second over every `window` seconds that its reader waited."""
+
+    slowest: float
+    window: float
+
+
+class Stream(Protocol):
+    """Bytes of one file on their way, from whatever they come from. For one thread at a time."""
+
+    @property
+    def start(self) -> int:
+        """The offset of the first byte that comes: 0 where a server ignored the range."""
+
+    @property
+    def end(self) -> int | None:
+        """The offset after the last byte that was announced, which may lie before the one asked for; None: unknown."""
+
+    @property
+    def host(self) -> str:
+        """Who sends, fit to print."""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Wait for bytes, fill `buffer` with those that are there at once, and count them; 0 at the end.
+
+        Raises:
+            HubUnavailable: and its children: cut, silent, slower than the pace. What came before is not lost.
+        """
+
+    def close(self) -> None:
+        """Let go of it, read to its end or not."""
+
+
 class Hub(Protocol):
     """What every hub does. All three calls may raise HubRefused and HubUnavailable errors."""
 

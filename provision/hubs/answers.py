@@ -126,13 +126,16 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return float(limit[1]) if limit else None
 
 
-def body_start(status: int, headers: Mapping[str, str], wanted: Wanted) -> int:
-    """The offset of the body's first byte, at or before the wanted one.
+def body_span(status: int, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, int | None]:
+    """The offsets of the body's first byte and after its last, None where no end is announced.
+
+    A part (206) begins where it was asked to and ends there or, where a server caps its parts, before. Anything else
+    begins at 0.
 
     Raises:
         NotAHub: a web page, or compressed bytes.
         SizeMismatch: a file of another size.
-        ConnectionCut: a part that does not hold the first wanted byte, or does not say which part it is.
+        ConnectionCut: a part that is not the one asked for, or does not say which it is.
     """
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
@@ -140,22 +143,31 @@ def body_start(status: int, headers: Mapping[str, str], wanted: Wanted) -> int:
             f"{shown(wanted.path)} came compressed ({shown(encoding)}), though plain bytes were asked for",
             hint="something between you and the hub rewrites answers: check proxies and mirrors",
         )
-    if status == 206:
-        span, total = content_range(headers)
-        if span is None:
-            raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=AGAIN)
-        check_total(total, wanted)
-        if not span[0] <= wanted.start <= span[1]:
-            raise ConnectionCut(
-                f"{shown(wanted.path)}: bytes from {wanted.start:,} were asked for, {span[0]:,}-{span[1]:,} came",
-                hint=AGAIN,
-            )
-        return span[0]
     announced = headers.get("Content-Length", "")
     length = int(announced) if announced.isdecimal() and len(announced) < 19 else None
+    if status == 206:
+        return _part_span(headers, wanted, length)
     _check_not_a_page(headers, wanted, length)
     check_total(length, wanted)
-    return 0
+    return 0, length
+
+
+def _part_span(headers: Mapping[str, str], wanted: Wanted, length: int | None) -> tuple[int, int]:
+    span, total = content_range(headers)
+    if span is None:
+        raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=AGAIN)
+    check_total(total, wanted)
+    first, last = span
+    if first != wanted.start or not first <= last < wanted.until:
+        raise ConnectionCut(
+            f"{shown(wanted.path)}: bytes {wanted.start:,}-{wanted.until - 1:,} were wanted, {first:,}-{last:,} came",
+            hint=AGAIN,
+        )
+    if length not in {None, last + 1 - first}:
+        raise ConnectionCut(
+            f"{shown(wanted.path)}: {length:,} bytes came as {first:,}-{last:,}, which is another number", hint=AGAIN
+        )
+    return first, last + 1
 
 
 def _check_not_a_page(headers: Mapping[str, str], wanted: Wanted, length: int | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from provision.hubs import Hub, Pin, RemoteFile
+    from provision.hubs import Hub, Pace, Pin, RemoteFile
     from provision.hubs.http import Body, Http, Wanted
     from provision.retry import Retry
 
@@ -33,6 +33,6 @@ class Supply:
         """A few bytes of a file, held in memory, tried again while that may help."""
         return self.retry.call(lambda: self._http.read(self._hub_of(scheme).location(pin, wanted.path), wanted))
 
-    def open(self, scheme: str, pin: Pin, wanted: Wanted) -> Body:
+    def open(self, scheme: str, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Body:
         """A stream of a file's bytes. Not tried again here: only its reader knows how far it came."""
-        return self._http.open(self._hub_of(scheme).location(pin, wanted.path), wanted)
+        return self._http.open(self._hub_of(scheme).location(pin, wanted.path), wanted, pace)

@@ -22,11 +22,12 @@ from provision.errors import (
     NotAHub,
     ProvisionError,
 )
+from provision.hubs import Pace
 from provision.hubs.address import host_of, origin_of
 from provision.hubs.answers import (
     AGAIN,
     TRANSIENT,
-    body_start,
+    body_span,
     check_linked_digest,
     check_total,
     code_of,
@@ -85,6 +86,11 @@ class HttpSettings:
     ca_bundle: str | None = None
     connections: int = 16
 
+    @property
+    def pace(self) -> Pace:
+        """What a body must keep up where nobody asks for more."""
+        return Pace(slowest=self.slowest, window=2 * self.stall)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -99,7 +105,12 @@ class Wanted:
     @property
     def is_whole(self) -> bool:
         """Whether no range has to be asked for."""
-        return self.start == 0 and self.end in {None, self.size}
+        return self.start == 0 and self.until == self.size
+
+    @property
+    def until(self) -> int:
+        """The offset after the last wanted byte."""
+        return self.size if self.end is None else min(self.end, self.size)
 
 
 class Http:
@@ -109,8 +120,8 @@ class Http:
         self._settings = settings
         self._pools: dict[str | None, PoolManager] = {}
 
-    def open(self, location: Location, wanted: Wanted) -> Body:
-        """The answer to a request for the wanted bytes, not yet read.
+    def open(self, location: Location, wanted: Wanted, pace: Pace | None = None) -> Body:
+        """The answer to a request for the wanted bytes, not yet read. `pace`: None is the settings' own.
 
         A server that ignores the range answers from byte 0, and so does one that refuses ranges (416): the caller
         passes over what it has.
@@ -123,7 +134,8 @@ class Http:
         with within(self._settings.clock, self._settings.answer):
             response, url = self._answer(location, wanted)
         with _closed_on_error(response):
-            return Body(response, body_start(response.status, response.headers, wanted), host_of(url), self._settings)
+            span = body_span(response.status, response.headers, wanted)
+            return Body(response, span, host_of(url), pace or self._settings.pace, self._settings)
 
     def _answer(self, location: Location, wanted: Wanted) -> tuple[BaseHTTPResponse, str]:
         response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
@@ -140,7 +152,7 @@ class Http:
         Raises:
             ConnectionCut: the answer ended early; and all that `open` raises.
         """
-        length = (wanted.size if wanted.end is None else wanted.end) - wanted.start
+        length = wanted.until - wanted.start
         with within(self._settings.clock, self._settings.call + length / _SLOW_LINE):
             body = self.open(location, wanted)
             try:
@@ -176,8 +188,7 @@ class Http:
     def _own_headers(self, wanted: Wanted, *, ranged: bool) -> dict[str, str]:
         headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
         if ranged:
-            end = wanted.size if wanted.end is None else wanted.end
-            headers["Range"] = f"bytes={wanted.start}-{end - 1}"
+            headers["Range"] = f"bytes={wanted.start}-{wanted.until - 1}"
         return headers
 
     def _request(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from urllib3 import BaseHTTPResponse
-    from urllib3.exceptions import HTTPError
 
+    from provision.hubs import Pace
     from provision.hubs.http import HttpSettings
+
+    Span = tuple[int, int | None]
 
 READ_SIZE = 1024 * 1024
 """Most bytes taken from a socket at once."""
@@ -25,40 +27,55 @@ _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 
 class Body:
-    """An answer being read. `start` is the offset of its first byte, which may lie before the one asked for."""
+    """An answer being read: a `Stream`."""
 
-    def __init__(self, response: BaseHTTPResponse, start: int, host: str, settings: HttpSettings) -> None:
-        self._response, self._settings = response, settings
-        self.start = start
+    def __init__(self, response: BaseHTTPResponse, span: Span, host: str, pace: Pace, settings: HttpSettings) -> None:
+        from provision.hubs.http.wire import answer_of
+
+        self.start, self.end = span
         self.host = host
+        self._response, self._answer = response, answer_of(response)
+        self._pace, self._clock = pace, settings.clock
+        self._position, self._waited, self._came = self.start, 0.0, 0
+        self._answer.wait_at_most(min(settings.stall, pace.window))
 
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, as they come. Only time spent waiting for them counts, not what is done with them in between.
+    def read_into(self, buffer: memoryview) -> int:
+        """As `Stream.read_into`. Only time spent waiting counts for the pace, not what the reader does in between.
 
         Raises:
             ConnectionCut: the connection ended before the announced length.
-            Stalled: nothing came for `stall` seconds, or less than `slowest` bytes a second for twice as long.
+            Stalled: nothing came for `stall` seconds, or less than the pace asks for.
         """
-        clock, window = self._settings.clock, 2 * self._settings.stall
-        waited, came = 0.0, 0
-        while True:
-            began = clock()
-            chunk = self._next(window)
-            if not chunk:
-                return
-            waited, came = waited + clock() - began, came + len(chunk)
-            if waited >= window:
-                if came < self._settings.slowest * waited:
-                    raise Stalled(f"{self.host} sends less than {self._settings.slowest:,} bytes a second", hint=AGAIN)
-                waited, came = 0.0, 0
-            yield chunk
+        if self.end is not None:
+            buffer = buffer[: self.end - self._position]
+        began = self._clock()
+        with transport_faults(self.host), within(self._clock, self._pace.window):
+            count = self._answer.take(buffer)
+        self._position += count
+        if count:
+            self._keep_pace(count, self._clock() - began)
+        elif buffer and self.end is not None:
+            raise ConnectionCut(f"{self.host} cut the connection", hint=AGAIN)
+        return count
 
-    def _next(self, seconds: float) -> bytes:
-        with transport_faults(self.host), within(self._settings.clock, seconds):
-            return self._response.read1(READ_SIZE, decode_content=False)
+    def _keep_pace(self, count: int, waited: float) -> None:
+        self._waited, self._came = self._waited + waited, self._came + count
+        if self._waited < self._pace.window:
+            return
+        if self._came < self._pace.slowest * self._waited:
+            raise Stalled(f"{self.host} sends less than {self._pace.slowest:,} bytes a second", hint=AGAIN)
+        self._waited, self._came = 0.0, 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes as they come, for those who have no buffer; raises what `read_into` does."""
+        buffer = memoryview(bytearray(READ_SIZE))
+        while count := self.read_into(buffer):
+            yield bytes(buffer[:count])
 
     def close(self) -> None:
         """Let go of the connection; it is only used again if the body was read to its end."""
+        if self._answer.is_read:
+            self._response.release_conn()
         self._response.close()
         self._response.release_conn()
 
@@ -70,15 +87,17 @@ def transport_faults(host: str) -> Iterator[None]:
     Raises:
         ConnectionCut, Stalled, Unreachable, NotAHub, HubRefused: by what failed.
     """
+    from http.client import HTTPException
+
     from urllib3.exceptions import HTTPError
 
     try:
         yield
-    except (HTTPError, OSError) as error:
+    except (HTTPError, HTTPException, OSError) as error:
         raise _transport_error(error, host) from error
 
 
-def _transport_error(error: HTTPError | OSError, host: str) -> HubRefused | HubUnavailable:
+def _transport_error(error: Exception, host: str) -> HubRefused | HubUnavailable:
     """What a failure below HTTP means. Its own words may hold an address with a signature, so few of them are kept."""
     import urllib3.exceptions as u
 

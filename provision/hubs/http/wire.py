@@ -1,8 +1,13 @@
-"""Connections of urllib3 that look at the deadline whenever something comes. To be imported where urllib3 is used."""
+"""Connections of urllib3 that look at the deadline whenever something comes, and hand over what reads their answers.
+
+To be imported where urllib3 is used. urllib3 gives bytes that it has allocated and copied; allocating alone costs more
+than receiving. The standard library's answer, which urllib3 itself reads from, fills a buffer of the reader's own.
+"""
 
 from __future__ import annotations
 
 import io
+import select
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
@@ -12,42 +17,97 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from provision.hubs.deadline import check_deadline
 
 if TYPE_CHECKING:
-    from urllib3 import PoolManager
+    import socket
+
+    from urllib3 import BaseHTTPResponse, PoolManager
 
 
 class _Incoming(io.RawIOBase):
     """What a socket receives."""
 
-    def __init__(self, socket: io.RawIOBase) -> None:
-        self._socket = socket
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream = stream
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        count: int | None = self._socket.readinto(buffer)
+        count: int | None = self._stream.readinto(buffer)
         check_deadline()
         return count
 
     def close(self) -> None:
-        self._socket.close()
+        self._stream.close()
         super().close()
 
 
-class _Response(HTTPResponse):
+class _Buffered(io.BufferedReader):
+    """Asks the socket once for what a reader wants, not until the reader's buffer is full."""
+
+    def readinto(self, buffer: Any) -> int:
+        return self.readinto1(buffer)
+
+
+class Answer(HTTPResponse):
     """The standard library's, which all of an answer is read through: status, headers, chunks and trailers."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.fp: Any = io.BufferedReader(_Incoming(self.fp.detach()))
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp: Any = _Buffered(_Incoming(self.fp.detach()))
+        self._socket = sock
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From here on, a silence of `seconds` is a TimeoutError."""
+        self._socket.settimeout(seconds)
+
+    def take(self, buffer: memoryview) -> int:
+        """Wait for bytes of the body and fill `buffer` with those that are there; 0 at the end.
+
+        Bytes go from the kernel, or the TLS library, into `buffer` itself; only those of chunked answers, by which
+        nobody sends weights, are copied. A body that is shorter than its length ends in 0 as well.
+        """
+        if self.chunked:
+            chunk = self.read1(len(buffer))
+            buffer[: len(chunk)] = chunk
+            return len(chunk)
+        count = more = self.readinto(buffer)
+        try:
+            while more and count < len(buffer) and not self.isclosed() and self._has_more():
+                more = self.readinto(buffer[count:])
+                count += more
+        except OSError:  # what came before it is given first; the next call meets it again
+            return count
+        return count
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all of it has come, so that its connection is free for another."""
+        return self.isclosed() and not self.length
+
+    def _has_more(self) -> bool:
+        """Whether something is there: TLS gives a record (16 KiB) at a time, however many have come."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
 
-class _Connection(HTTPConnection):
-    response_class = _Response
+class _Answered:
+    """A connection that remembers its latest answer."""
+
+    answer: Answer
+
+    def response_class(self, *arguments: Any, **options: Any) -> Answer:
+        self.answer = Answer(*arguments, **options)
+        return self.answer
 
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+# What makes the answer is called alike: there it is a class, here a method.
+class _Connection(_Answered, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _SecureConnection(_Answered, HTTPSConnection):  # type: ignore[misc]
+    pass
 
 
 class _Pool(HTTPConnectionPool):
@@ -62,3 +122,10 @@ def timed(manager: PoolManager) -> PoolManager:
     """`manager`, whose connections heed `provision.hubs.deadline.within`."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
     return manager
+
+
+def answer_of(response: BaseHTTPResponse) -> Answer:
+    """What `response`, which nobody has read from yet, reads from. Its manager is `timed`."""
+    connection: Any = response.connection
+    answer: Answer = connection.answer
+    return answer
