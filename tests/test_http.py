@@ -137,12 +137,13 @@ def part(content_range, body=DATA[3:6], **headers):
         part("bytes 3-5/10"),
         part("BYTES 3-5/10"),
         part("bytes 3-5/*"),
+        part("bytes 0-5/10", DATA[:6]),
         OK,
         head("200 OK", Transfer_Encoding="chunked") + b"4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
         head("200 OK") + DATA,
         head("200 OK", Content_Length=10, Content_Encoding="identity") + DATA,
     ],
-    ids=["exact", "loud", "no total", "whole", "chunked", "until close", "identity"],
+    ids=["exact", "loud", "no total", "from before", "whole", "chunked", "until close", "identity"],
 )
 def test_a_part_is_found_in_whatever_holds_it(answer):
     with RawServer(answer) as server:
@@ -160,9 +161,9 @@ def test_a_part_is_found_in_whatever_holds_it(answer):
         ("bytes 3-x/10", ConnectionCut),
         ("3-5/10", ConnectionCut),
         ("", ConnectionCut),
-        ("bytes 0-5/10", ConnectionCut),
+        ("bytes 0-5/10", ConnectionCut),  # three bytes came
         ("bytes 3-9/10", ConnectionCut),
-        ("bytes 3-4/10", ConnectionCut),  # three bytes came
+        ("bytes 3-4/10", ConnectionCut),
         ("bytes 5-3/10", ConnectionCut),
         ("bytes 3-5/11", SizeMismatch),
         ("bytes 3-5/9999999999999999999999", ConnectionCut),

@@ -129,8 +129,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def body_span(status: int, headers: Mapping[str, str], wanted: Wanted) -> tuple[int, int | None]:
     """The offsets of the body's first byte and after its last, None where no end is announced.
 
-    A part (206) begins where it was asked to and ends there or, where a server caps its parts, before. Anything else
-    begins at 0.
+    A part (206) ends where it was asked to or, where a server caps its parts, before; it may begin before the wanted
+    byte. Anything else begins at 0.
 
     Raises:
         NotAHub: a web page, or compressed bytes.
@@ -158,7 +158,7 @@ def _part_span(headers: Mapping[str, str], wanted: Wanted, length: int | None) -
         raise ConnectionCut(f"{shown(wanted.path)}: a part came (206) without saying which part", hint=AGAIN)
     check_total(total, wanted)
     first, last = span
-    if first != wanted.start or not first <= last < wanted.until:
+    if not first <= wanted.start <= last < wanted.until:
         raise ConnectionCut(
             f"{shown(wanted.path)}: bytes {wanted.start:,}-{wanted.until - 1:,} were wanted, {first:,}-{last:,} came",
             hint=AGAIN,

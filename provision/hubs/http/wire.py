@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 
+_SOON = 1
+"""Milliseconds. A sender who is only a little slower than its reader would otherwise be asked for each packet."""
+
+_AT_ONCE = 64
+"""How often more is looked for in one call, so that few bytes which keep coming soon are not kept back for long.
+
+TLS gives one record (16 KiB) at a time, however many have come: enough of them for a MiB.
+"""
+
+
 class _Incoming(io.RawIOBase):
     """What a socket receives."""
 
@@ -61,7 +71,7 @@ class Answer(HTTPResponse):
         self._socket.settimeout(seconds)
 
     def take(self, buffer: memoryview) -> int:
-        """Wait for bytes of the body and fill `buffer` with those that are there; 0 at the end.
+        """Wait for bytes of the body and fill `buffer` with those that are there at once; 0 at the end.
 
         Bytes go from the kernel, or the TLS library, into `buffer` itself; only those of chunked answers, by which
         nobody sends weights, are copied. A body that is shorter than its length ends in 0 as well.
@@ -70,10 +80,12 @@ class Answer(HTTPResponse):
             chunk = self.read1(len(buffer))
             buffer[: len(chunk)] = chunk
             return len(chunk)
-        count = more = self.readinto(buffer)
+        count = self.readinto(buffer)
         try:
-            while more and count < len(buffer) and not self.isclosed() and self._has_more():
-                more = self.readinto(buffer[count:])
+            for _ in range(_AT_ONCE):
+                more = self.readinto(buffer[count:]) if 0 < count < len(buffer) and self._has_more() else 0
+                if not more:
+                    break
                 count += more
         except OSError:  # what came before it is given first; the next call meets it again
             return count
@@ -85,10 +97,12 @@ class Answer(HTTPResponse):
         return self.isclosed() and not self.length
 
     def _has_more(self) -> bool:
-        """Whether something is there: TLS gives a record (16 KiB) at a time, however many have come."""
+        """Whether something is there, or comes at once."""
+        if self.isclosed():
+            return False
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(_SOON))
 
 
 class _Answered:
