@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from provision.lock import Lock, LockedFile, LockedModel
+    from provision.lock import Lock, LockedFile, LockedModel, Mirror
 
 
 class Change(StrEnum):
@@ -52,16 +52,26 @@ class PinChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorChange:
+    """A model that has other mirrors, in another order, or at other pins; each side is the whole list."""
+
+    model: str
+    before: tuple[Mirror, ...]
+    after: tuple[Mirror, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """All that differs; `is_empty` when the promises are the same."""
+    """All that differs; `is_empty` when the promises, and the places they may come from, are the same."""
 
     pins: tuple[PinChange, ...]
     files: tuple[FileChange, ...]
+    mirrors: tuple[MirrorChange, ...]
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was promised anew."""
-        return not self.pins and not self.files
+        """Whether a fill would do nothing else than before."""
+        return not self.pins and not self.files and not self.mirrors
 
     @property
     def new_bytes(self) -> int:
@@ -78,7 +88,13 @@ def difference(before: Lock | None, after: Lock) -> Difference:
     return Difference(
         pins=tuple(pin for name in names if (pin := _pin_change(name, old.get(name), new.get(name)))),
         files=tuple(sorted(files, key=lambda change: (names.index(change.model), change.target))),
+        mirrors=tuple(change for name in new if (change := _mirror_change(old.get(name), new[name]))),
     )
+
+
+def _mirror_change(old: LockedModel | None, new: LockedModel) -> MirrorChange | None:
+    before = old.mirrors if old else ()
+    return None if before == new.mirrors else MirrorChange(model=new.name, before=before, after=new.mirrors)
 
 
 def _pin_change(name: str, old: LockedModel | None, new: LockedModel | None) -> PinChange | None:

@@ -3,6 +3,9 @@
 A pin stays as long as nobody asks to move it: a model whose entry has not changed is taken from the known lock without
 a question to its hub, and one whose entry has changed is listed again at the commit it was pinned to. Every file ends
 up with a sha256, and every safetensors file with the facts of its header, read by range.
+
+A mirror is asked as its source is: what its pin lists is held against the promised files, once, when they are
+promised. An https mirror lists nothing, so it is not asked.
 """
 
 from __future__ import annotations
@@ -10,18 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
 from provision.digest import Digest, sha256_of
 from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, HubRefused, ManifestError
-from provision.hubs import Pin
 from provision.hubs.http import Wanted
 from provision.layout import Layout, Placement, layout_fault, target_of
 from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
 from provision.manifest import select
+from provision.mirrors import ListedMirror, match
 from provision.names import shown, target_fault, targets_fault
+from provision.pins import Pins, answering
 from provision.tensorfile import HEADER_LENGTH_BYTES, header_length, parse_header
 
 if TYPE_CHECKING:
@@ -29,12 +33,9 @@ if TYPE_CHECKING:
 
     from provision.crew import Stop
     from provision.errors import Issue
-    from provision.hubs import RemoteFile
+    from provision.hubs import Pin, RemoteFile
     from provision.hubs.supply import Supply
-    from provision.manifest import Manifest, Model, SelectedFile
-
-DEFAULT_BRANCHES = frozenset({"main", "master"})
-"""What Hugging Face and ModelScope take where no revision is asked for."""
+    from provision.manifest import Manifest, Model, Position, SelectedFile, WantedMirror
 
 _CACHES = {Layout.HF_CACHE: "hf", Layout.MODELSCOPE_CACHE: "modelscope"}
 
@@ -66,8 +67,12 @@ class _Chosen:
 def resolve(request: Request, supply: Supply, stop: Stop, tell: Callable[[str], None] = lambda _: None) -> Lock:
     """The lock that answers `request`.
 
+    A mirror that is unavailable is as bad as a source that is: passed over it would make another lock of the same
+    inputs.
+
     Raises:
-        ManifestError: entries that select nothing, or files that cannot all stand where they are wanted: all at once.
+        ManifestError: entries that select nothing, or files that cannot all stand where they are wanted: all at once;
+            and then mirrors that have none of the files, or other bytes for one.
         HeaderMismatch: a safetensors file is something else already on its hub.
         DigestMismatch: a hub disagrees with a sha256 that the manifest's author promised.
         HubRefused, HubUnavailable: as their hubs raise them.
@@ -94,20 +99,26 @@ class _Resolution:
         self._manifest = request.manifest
         self._issues: list[Issue] = []
         self._refusals: list[HubRefused] = []
-        self._pins: dict[tuple[str, str, str | None], Pin] = {}
+        self._pins = Pins(supply)
 
     def lock(self) -> Lock:
         """Choose for all models, so that all faults are told at once; then read the facts that are missing."""
         kept = {model.name: self._unchanged(model) for model in self._manifest.models}
-        chosen = {model.name: self._chosen(model) for model in self._manifest.models if kept[model.name] is None}
+        fresh = [model for model in self._manifest.models if kept[model.name] is None]
+        chosen = {model.name: self._chosen(model) for model in fresh}
+        mirrors = {model.name: self._mirrors(model) for model in fresh}
         if self._refusals:
             raise _all_of(self._refusals)
         self._refuse_faults(kept.values(), chosen.values())
         work = [file for files in chosen.values() for file in files]
         promised = dict(zip(map(id, work), Crew(READERS, self._promise, self._stop).run(work), strict=True))
-        models = [
-            kept[model.name] or self._locked(model, chosen[model.name], promised) for model in self._manifest.models
-        ]
+        locked = {
+            model.name: self._mirrored(mirrors[model.name], self._locked(model, chosen[model.name], promised))
+            for model in fresh
+        }
+        if self._issues:
+            raise ManifestError(self._issues)
+        models = [kept[model.name] or locked[model.name] for model in self._manifest.models]
         fault = layout_fault(models)
         if fault:
             raise ManifestError(
@@ -125,31 +136,36 @@ class _Resolution:
         if known is None or self._request.upgrade(model.name):
             return None
         meaning = model_meaning(self._manifest, model)
-        return next((m for m in known.models if m.name == model.name and m.meaning_sha256 == meaning), None)
+        same = (m for m in known.models if m.name == model.name and m.meaning_sha256 == meaning)
+        # Releases before mirrors left them out of the lock.
+        return next((m for m in same if len(m.mirrors) == len(model.mirrors)), None)
 
     def _previous(self, model: Model) -> LockedModel | None:
         """The locked model whose pin this one keeps: the same repository, asked for at the same revision."""
         known = self._request.known
         if known is None or self._request.upgrade(model.name):
             return None
-        return next((m for m in known.models if _answers(m, model)), None)
+        fit = answering(model.source, known.models)
+        return next((m for m in fit if m.name == model.name), fit[0] if fit else None)
 
     def _chosen(self, model: Model) -> list[_Chosen]:
         """As `_choose`; a hub that refuses one entry does not keep the others from being told their faults."""
         try:
             return self._choose(model)
         except HubRefused as error:
-            at = model.position
-            error.message = f"{at.file}:{at.line}:{at.column}: {error.message}"
-            self._refusals.append(error)
+            self._refused(error, model.position)
             return []
+
+    def _refused(self, error: HubRefused, at: Position) -> None:
+        error.message = f"{at.file}:{at.line}:{at.column}: {error.message}"
+        self._refusals.append(error)
 
     def _choose(self, model: Model) -> list[_Chosen]:
         source = model.source
         self._tell(f"asking {source}")
         previous = self._previous(model)
-        pin = self._pin(model, previous)
-        listing = {file.path: file for file in self._supply.files(source.hub, pin)}
+        pin = self._pins.of(source, previous)
+        listing = {file.path: file for file in self._pins.files(source, pin)}
         selection = select(model, listing)
         self._issues += [*_layout_issues(model), *selection.issues]
         for note in selection.notes:
@@ -167,19 +183,32 @@ class _Resolution:
             for selected in selection.files
         ]
 
-    def _pin(self, model: Model, previous: LockedModel | None) -> Pin:
-        source = model.source
-        if previous is not None:
-            return Pin(
-                repository=source.repository,
-                revision=previous.revision,
-                commit=previous.commit,
-                license=previous.license,
-            )
-        key = (source.hub, source.repository, source.revision)
-        if key not in self._pins:  # two entries of one repository are pinned to one commit
-            self._pins[key] = self._supply.resolve(*key)
-        return self._pins[key]
+    def _mirrors(self, model: Model) -> list[ListedMirror]:
+        """The mirrors of `model`, as far as no hub refuses them; each stays at its pin while the model does."""
+        mirrors = []
+        for wanted in model.mirrors:
+            try:
+                mirrors.append(self._mirror(wanted, self._previous(model)))
+            except HubRefused as error:
+                self._refused(error, wanted.position)
+        return mirrors
+
+    def _mirror(self, wanted: WantedMirror, previous: LockedModel | None) -> ListedMirror:
+        source = wanted.source
+        known = answering(source, previous.mirrors) if previous else []
+        pin = self._pins.of(source, known[0] if known else None)
+        if source.hub == "https":
+            return ListedMirror(wanted=wanted, pin=pin, listing=None)
+        self._tell(f"asking {source}")
+        return ListedMirror(wanted=wanted, pin=pin, listing=self._pins.files(source, pin))
+
+    def _mirrored(self, mirrors: Iterable[ListedMirror], model: LockedModel) -> LockedModel:
+        matches = [match(mirror, model.files) for mirror in mirrors]
+        for found in matches:
+            self._issues += found.issues
+            if found.note:
+                self._tell(f"{model.name}: {found.note}")
+        return replace(model, mirrors=tuple(found.mirror for found in matches))
 
     def _refuse_faults(self, kept: Iterable[LockedModel | None], chosen: Iterable[Sequence[_Chosen]]) -> None:
         files = [file for group in chosen for file in group]
@@ -307,12 +336,6 @@ class _Reading:
         self.sha256.update(data)
         self.git.update(data)
         self.offset += len(data)
-
-
-def _answers(locked: LockedModel, model: Model) -> bool:
-    source = model.source
-    asked = {source.revision} if source.revision is not None else DEFAULT_BRANCHES
-    return locked.revision in asked and locked.source == f"{source.hub}://{source.repository}"
 
 
 def _all_of(refusals: Sequence[HubRefused]) -> HubRefused:

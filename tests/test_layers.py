@@ -24,7 +24,7 @@ RINGS = (
     ("errors", "names", "digest", "tensorfile", "progress", "retry", "crew"),
     ("manifest", "lock", "layout", "hubs"),
     ("plan", "difference"),
-    ("volume", "resolution", "mirrors", "hubs.huggingface", "hubs.modelscope", "hubs.https", "hubs.schemes"),
+    ("volume", "resolution", "mirrors", "pins", "hubs.huggingface", "hubs.modelscope", "hubs.https", "hubs.schemes"),
     ("transfer", "verification", "serve"),
     ("report", "demo"),
     ("cli", "__main__"),

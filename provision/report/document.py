@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from provision.difference import Difference
     from provision.errors import ProvisionError
+    from provision.lock import Mirror
     from provision.plan import Plan
     from provision.transfer.outcome import Filling, Outcome
     from provision.verification import Verification
@@ -99,6 +102,10 @@ def difference_document(project: str, change: Difference, *, stale: bool) -> dic
         "pins": [
             {"model": pin.model, "source": pin.source, "before": pin.before, "after": pin.after} for pin in change.pins
         ],
+        "mirrors": [
+            {"model": moved.model, "before": _mirrors(moved.before), "after": _mirrors(moved.after)}
+            for moved in change.mirrors
+        ],
         "files": [
             {
                 "model": file.model,
@@ -110,6 +117,10 @@ def difference_document(project: str, change: Difference, *, stale: bool) -> dic
             for file in change.files
         ],
     }
+
+
+def _mirrors(mirrors: Sequence[Mirror]) -> list[dict[str, Any]]:
+    return [{"source": mirror.source, "pin": mirror.commit or mirror.revision or None} for mirror in mirrors]
 
 
 def _error(error: ProvisionError) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from provision.progress import count_text, size_text
 from provision.transfer.outcome import Done
 
 if TYPE_CHECKING:
-    from provision.difference import Difference, FileChange, PinChange
+    from collections.abc import Sequence
+
+    from provision.difference import Difference, FileChange, MirrorChange, PinChange
+    from provision.lock import Mirror
     from provision.plan import Plan
     from provision.report.findings import Paint
     from provision.transfer.outcome import Filling, Outcome
@@ -26,6 +29,7 @@ def difference_lines(project: str, change: Difference, total: int) -> list[str]:
     return [
         f"{project}:",
         *(_pin_line(pin) for pin in change.pins),
+        *(_mirror_line(moved) for moved in change.mirrors),
         *(_change_line(file) for file in change.files),
         f"{project}: {size_text(total)} promised, {size_text(change.new_bytes)} new to a volume",
     ]
@@ -36,6 +40,22 @@ def _pin_line(pin: PinChange) -> str:
         return f"  {pin.model} ({pin.source}): no longer wanted"
     moved = f"moved from {_short(pin.before)} to" if pin.before else "pinned at"
     return f"  {pin.model} ({pin.source}): {moved} {_short(pin.after)}"
+
+
+def _mirror_line(change: MirrorChange) -> str:
+    if not change.after:
+        return f"  {change.model}: no mirrors any more"
+    were = f" (were {_mirrors(change.before)})" if change.before else ""
+    return f"  {change.model}: mirrors {_mirrors(change.after)}{were}"
+
+
+def _mirrors(mirrors: Sequence[Mirror]) -> str:
+    return ", ".join(map(_mirror, mirrors))
+
+
+def _mirror(mirror: Mirror) -> str:
+    pin = mirror.commit or mirror.revision
+    return f"{mirror.source} at {_short(pin)}" if pin else mirror.source
 
 
 def _short(pin: str) -> str:
