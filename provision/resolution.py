@@ -87,7 +87,10 @@ def model_meaning(manifest: Manifest, model: Model) -> str:
 
 
 def answers(manifest: Manifest, lock: Lock) -> bool:
-    """Whether `lock` was made from `manifest` as it is now: the same meaning, and every entry with its own model."""
+    """Whether `lock` was made from `manifest` as it is now: the same meaning, and every entry with its own model.
+
+    A lock of a release before mirrors has none and still belongs: it promises the same.
+    """
     wanted = [(model.name, model_meaning(manifest, model)) for model in manifest.models]
     promised = [(model.name, model.meaning_sha256) for model in lock.models]
     return lock.manifest_sha256 == manifest.meaning_sha256 and wanted == promised
