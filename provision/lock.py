@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,8 @@ class Mirror:
 
     def path_of(self, path: str) -> str:
         """The path on the mirror of the file that is `path` in the model's repository."""
-        return dict(self.paths).get(path, path)
+        index = bisect_left(self.paths, (path,))
+        return dict(self.paths[index : index + 1]).get(path, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,14 @@ def test_a_mirror_names_its_hub_its_repository_and_where_a_file_is():
     assert TWIN.path_of("vae/model.safetensors") == "vae/model.safetensors"
 
 
+@given(st.dictionaries(st.text(max_size=2), st.text(max_size=2)), st.text(max_size=2))
+def test_a_path_there_is_the_noted_one_else_the_same(paths: dict[str, str], path: str):
+    mirror = replace(TWIN, paths=tuple(sorted(paths.items())))
+
+    assert {known: mirror.path_of(known) for known in paths} == paths
+    assert mirror.path_of(path) == paths.get(path, path)
+
+
 _NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 _PATHS = st.lists(st.text("abcä日 #%+&", min_size=1, max_size=9), min_size=1, max_size=3).map("/".join)
 _REVISIONS = st.from_regex(r"[A-Za-z0-9]{1,9}(/[A-Za-z0-9]{1,9})?", fullmatch=True)
