@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from provision.errors import Interrupted
+from provision.errors import Interrupted, TimeIsUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,13 +23,21 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._is_time_up = False
 
     def set(self) -> None:
         """Ask everyone to stop."""
         self._event.set()
 
+    def expire(self) -> None:
+        """Ask everyone to stop, since the time that was given is over."""
+        self._is_time_up = True
+        self._event.set()
+
     def check(self) -> None:
-        """Raise Interrupted when a stop was asked for."""
+        """Raise Interrupted when a stop was asked for: TimeIsUp where that was because of the time."""
+        if self._is_time_up:
+            raise TimeIsUp("the time is up", hint="run the same command again; it resumes")
         if self._event.is_set():
             raise Interrupted("interrupted", hint="run the same command again; it resumes")
 
@@ -42,12 +50,14 @@ class Stop:
 class Crew(Generic[J, R]):
     """Runs `work` over jobs on `size` threads. The first exception stops everyone and is raised.
 
+    A thread that finds no job any more calls `idle`, if there is one, which has to return by itself in the end.
+
     An interrupt of the waiting thread (a signal) does the same, and does not wait for a job that is stuck in a system
     call: threads are daemons, and whatever they write must be safe to abandon at any point.
     """
 
-    def __init__(self, size: int, work: Callable[[J], R], stop: Stop) -> None:
-        self._size, self._work, self._stop = size, work, stop
+    def __init__(self, size: int, work: Callable[[J], R], stop: Stop, idle: Callable[[], None] | None = None) -> None:
+        self._size, self._work, self._stop, self._idle = size, work, stop, idle
 
     def run(self, jobs: Iterable[J]) -> list[R]:
         """The results, in the order of the jobs."""
@@ -55,7 +65,7 @@ class Crew(Generic[J, R]):
         answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]] = queue.SimpleQueue()
         threads = [
             threading.Thread(target=self._serve, args=(pending, answers), daemon=True)
-            for _ in range(min(self._size, len(pending)))
+            for _ in range(self._size if self._idle and pending else min(self._size, len(pending)))
         ]
         expected = len(pending)
         for thread in threads:
@@ -75,12 +85,17 @@ class Crew(Generic[J, R]):
             try:
                 index, job = pending.pop()
             except IndexError:
-                return
+                break
             try:
                 self._stop.check()
                 answers.put((index, self._work(job), None))
             except BaseException as error:  # noqa: BLE001 - it is raised again by the waiting thread
                 answers.put((index, None, error))
+        try:
+            if self._idle is not None:
+                self._idle()
+        except BaseException as error:  # noqa: BLE001 - as above
+            answers.put((-1, None, error))
 
     @staticmethod
     def _gather(answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]], expected: int) -> list[R]:

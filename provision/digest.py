@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Buffer
+    from xxhash import xxh3_128
 
 PIECE_SIZE = 16 * 1024 * 1024
 """Bytes in a piece; the last piece of a file is shorter. Part of the journal and receipt formats."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PIECE = re.compile(r"[0-9a-f]{32}")
 _GIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -47,6 +51,27 @@ def sha256_of(data: Buffer) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def piece_hash(data: Buffer = b"") -> xxh3_128:
+    """A hash of a piece's bytes, begun with `data`: XXH3, 128 bits (xxhash.com), at a thirtieth of what sha256 costs.
+
+    It tells where a file is damaged and which bytes need not move again. It vouches for nothing: whoever can write to
+    a volume can forge it. What becomes a file has its sha256 looked at as a whole, always.
+    """
+    import xxhash
+
+    return xxhash.xxh3_128(data)
+
+
+def piece_digest(data: Buffer) -> str:
+    """The digest of one whole piece: 32 lower-case hexadecimal digits."""
+    return piece_hash(data).hexdigest()
+
+
+def is_piece_digest(text: object) -> bool:
+    """Whether `text` can be the digest of a piece."""
+    return isinstance(text, str) and _PIECE.fullmatch(text) is not None
+
+
 def git_blob_id(data: bytes) -> str:
     """The id git gives to a blob of exactly these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
@@ -62,20 +87,36 @@ def piece_span(index: int, size: int) -> tuple[int, int]:
     return index * PIECE_SIZE, min((index + 1) * PIECE_SIZE, size)
 
 
+def differing(first: Sequence[str], second: Sequence[str], size: int) -> str:
+    """Where two files of `size` bytes differ, by the digests of their pieces: `bytes 0-16,777,215`; "" when they do
+    not, or cannot be compared.
+    """
+    if len(first) != len(second):
+        return ""
+    spans: list[tuple[int, int]] = []
+    for index in (i for i, (a, b) in enumerate(zip(first, second, strict=True)) if a != b):
+        begin, end = piece_span(index, size)
+        if spans and spans[-1][1] == begin:
+            begin = spans.pop()[0]
+        spans.append((begin, end))
+    shown = ", ".join(f"{begin:,}-{end - 1:,}" for begin, end in spans[:5])
+    more = f" and {len(spans) - 5} more ranges" if len(spans) > 5 else ""
+    return f"bytes {shown}{more}" if spans else ""
+
+
 class PieceHasher:
     """Hashes the bytes of a file of known `size` in order, once as a whole and once by the piece, in one pass.
 
     `offset` is how many bytes have passed, `pieces` the digests of the pieces that are complete. With `by_piece` False
-    there are none: half of the work is spared where only the whole is in question.
+    there are none, where only the whole is in question.
     """
 
     def __init__(self, size: int, *, by_piece: bool = True) -> None:
         self.size = size
-        self._by_piece = by_piece
         self.offset = 0
         self.pieces: list[str] = []
         self._whole = hashlib.sha256()
-        self._piece = hashlib.sha256()
+        self._piece = piece_hash() if by_piece else None
 
     def update(self, data: Buffer) -> None:
         """Take the next bytes; the digests of pieces they complete are appended to `pieces`.
@@ -87,7 +128,7 @@ class PieceHasher:
         if self.offset + len(view) > self.size:
             raise ValueError(f"{self.offset + len(view)} bytes for a file of {self.size}")
         self._whole.update(view)
-        if not self._by_piece:
+        if self._piece is None:
             self.offset += len(view)
             return
         while view:
@@ -97,7 +138,7 @@ class PieceHasher:
             self.offset += len(part)
             if self.offset == end:
                 self.pieces.append(self._piece.hexdigest())
-                self._piece = hashlib.sha256()
+                self._piece = piece_hash()
 
     @property
     def is_complete(self) -> bool:
@@ -107,10 +148,3 @@ class PieceHasher:
     def sha256(self) -> str:
         """The sha256 of everything that has passed."""
         return self._whole.hexdigest()
-
-    def copy(self) -> PieceHasher:
-        """An independent hasher in the same state, so that bytes can be tried before they are believed."""
-        twin = PieceHasher(self.size, by_piece=self._by_piece)
-        twin.offset, twin.pieces = self.offset, list(self.pieces)
-        twin._whole, twin._piece = self._whole.copy(), self._piece.copy()
-        return twin

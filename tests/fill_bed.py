@@ -9,6 +9,7 @@ import gc
 import json
 import random
 import re
+import time
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,14 +19,16 @@ from typing import TYPE_CHECKING
 from hub_kinds import http_settings, reach
 
 from provision.crew import Stop
-from provision.digest import PIECE_SIZE, piece_span, sha256_of
+from provision.digest import PIECE_SIZE, piece_digest, piece_span, sha256_of
 from provision.errors import ProvisionError, worst
 from provision.hubs.http import Http
 from provision.hubs.supply import Supply
 from provision.lock import Lock, LockedFile, LockedModel
 from provision.progress import Silent
 from provision.retry import Patience, Retry
+from provision.transfer.assistance import Machine
 from provision.transfer.fill import Means, fill, look_ahead
+from provision.transfer.rate import Rate
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
@@ -107,6 +110,22 @@ class Result:
         asked = [request.headers.get("range") for request in self.requests if request.place == place]
         return tuple(text and text.removeprefix("bytes=") for text in asked)
 
+    def asked(self, size: int) -> tuple[str | None, ...]:
+        """As `ranges`, of a file of `size` bytes, in ascending order; those that adjoin are told as one. So it does not
+        matter how many connections shared the work, and a byte that was asked for twice shows.
+        """
+        spans: list[list[int]] = []
+        for text in self.ranges():
+            first, last = map(int, text.split("-")) if text else (0, size - 1)
+            spans.append([first, last])
+        merged: list[list[int]] = []
+        for first, last in sorted(spans):
+            if merged and merged[-1][1] + 1 == first:
+                merged[-1][1] = last
+            else:
+                merged.append([first, last])
+        return tuple(None if span == [0, size - 1] else f"{span[0]}-{span[1]}" for span in merged)
+
 
 class _Notes(Silent):
     def __init__(self, notes: list[str]) -> None:
@@ -138,14 +157,14 @@ class Bed:
     def lock(self, *paths: str) -> Lock:
         return lock_of(self.kind, self.commit(), *map(file_of, paths))
 
-    def fill(self, lock: Lock, patience: Patience = HURRY, files_at_once: int = 2, **http) -> Result:
+    def fill(self, lock: Lock, patience: Patience = HURRY, connections: int = 2, **http) -> Result:
         """Fill the volume; every law is asserted before this returns. `http` are settings."""
         result, before, first = Result(), proven(self.volume, lock), len(self.hub.log)
         stood = standing(self.volume, lock)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", ResourceWarning)
             try:
-                result.outcomes = self._fill(lock, patience, files_at_once, result, **http).outcomes
+                result.outcomes = self._fill(lock, patience, connections, result, **http).outcomes
             except ProvisionError as error:
                 result.raised = error
             gc.collect(1)  # what this fill has made; all of a test run would take longer than the fill
@@ -155,7 +174,7 @@ class Bed:
         assert_names_are_earned(self.volume, lock, result, stood)
         return result
 
-    def _fill(self, lock: Lock, patience: Patience, files_at_once: int, result: Result, **http) -> Filling:
+    def _fill(self, lock: Lock, patience: Patience, connections: int, result: Result, **http) -> Filling:
         settings = {"now": lambda: NOW, "stall": 10.0, **http}
         retry = Retry(patience=patience, sleep=result.sleeps.append, tell=result.notes.append)
         adapter = reach(self.kind, self.hub.endpoint, token=TOKEN, **settings)
@@ -165,7 +184,9 @@ class Bed:
             progress=_Notes(result.notes),
             stop=self.stop,
             clock=lambda: NOW,
-            files_at_once=files_at_once,
+            connections=connections,
+            machine=Machine(clock=time.monotonic, used=lambda: 0.0, cores=1),
+            rate=Rate(None, lambda: 0.0, result.sleeps.append),
         )
         with Volume.open(str(self.volume)) as volume:
             return fill(volume, look_ahead(volume, [lock], NOW), means)
@@ -184,7 +205,8 @@ def proven(root: Path, lock: Lock) -> dict[str, set[int]]:
             for line in lines:
                 start, end = piece_span(line["i"], size)
                 data.seek(start)
-                if sha256_of(data.read(end - start)) == line["sha256"]:
+                right = content(Path(target).name)[start:end]  # a journal may vouch for bytes that are none of ours
+                if piece_digest(data.read(end - start)) == line["xxh3"] == piece_digest(right):
                     found.setdefault(target, set()).add(line["i"])
     return found
 

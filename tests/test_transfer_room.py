@@ -151,7 +151,7 @@ def test_a_volume_that_fills_up_keeps_what_is_proven_and_the_next_fill_fetches_t
     tmpfs("size=60m")
     lock = bed.lock(BIG, SMALL, PLAIN)
     bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, lambda: neighbour_takes_the_rest(bed)), place="cdn"))
-    ended = run(bed, lock, "--jobs", "1")
+    ended = run(bed, lock, "--connections", "1")
     assert ended.code == ExitCode.VOLUME
     failed = ended.document["files"]
     assert [file["action"] for file in failed] == ["failed"] * 3
@@ -177,6 +177,6 @@ def test_a_volume_that_fills_up_still_tells_what_became_of_each_file(bed, tmpfs)
     tmpfs("size=60m")
     lock = bed.lock(BIG, PLAIN)
     bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, lambda: neighbour_takes_the_rest(bed)), place="cdn"))
-    document = run(bed, lock, "--jobs", "2").document
+    document = run(bed, lock, "--connections", "2").document
     actions = {file["target"]: file["action"] for file in document["files"]}
     assert actions == {"models/" + BIG: "failed", "models/" + PLAIN: "fetched"}

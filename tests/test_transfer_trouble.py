@@ -12,7 +12,7 @@ from fill_bed import BIG, HURRY, NOW, PLAIN, SMALL, TOKEN, Bed, build, content, 
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, Rule, answers
 
-from provision.digest import PIECE_SIZE, sha256_of
+from provision.digest import PIECE_SIZE, piece_digest, sha256_of
 from provision.errors import PathNotFound, Unreachable
 from provision.serve import Folder, Settings
 from provision.transfer.outcome import Done
@@ -37,7 +37,7 @@ def bed(hub, tmp_path):
 
 def receipt_of(bed: Bed, target: str, data: bytes) -> Receipt:
     found = (bed.volume / target).stat()
-    pieces = [sha256_of(data[at : at + PIECE_SIZE]) for at in range(0, len(data), PIECE_SIZE)]
+    pieces = [piece_digest(data[at : at + PIECE_SIZE]) for at in range(0, len(data), PIECE_SIZE)]
     return Receipt(
         target=target, sha256=sha256_of(data), size=len(data), mtime_ns=found.st_mtime_ns, proven_at=NOW,
         piece_digests=joined(pieces),
@@ -150,7 +150,7 @@ def test_trouble_that_passes_does_not_fail_a_file(bed, monkeypatch):
 def test_a_hub_that_gives_nothing_is_not_asked_for_the_files_that_follow(bed):
     bed.hub.rules.append(Rule("", answers(503)))
 
-    result = bed.fill(bed.lock(SMALL, BIG, PLAIN), files_at_once=1)
+    result = bed.fill(bed.lock(SMALL, BIG, PLAIN), connections=1)
 
     assert [type(outcome.error) for outcome in result.outcomes] == [Unreachable] * 3
     assert len(result.requests) == HURRY.attempts

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from volume_material import STRANGER, promised
 
-from provision.digest import PIECE_SIZE, sha256_of
+from provision.digest import PIECE_SIZE, piece_digest
 from provision.lock import LockedFile
 from provision.volume.journal import (
     bytes_of,
@@ -27,7 +27,7 @@ from provision.volume.journal import (
 from provision.volume.writer import Owner, is_dead, owner_from, this_process
 
 FILE = LockedFile(path="a", target="models/a", size=5 * PIECE_SIZE + 7, sha256="a" * 64)
-PIECES = [(index, sha256_of(b"%d" % index)) for index in (0, 1, 3, 5)]
+PIECES = [(index, piece_digest(b"%d" % index)) for index in (0, 1, 3, 5)]
 TEXT = head_line(FILE, STRANGER) + b"".join(piece_line(*piece) for piece in PIECES)
 
 
@@ -55,7 +55,7 @@ def test_any_bytes_at_all_are_read_without_harm(garbage):
 
 @pytest.mark.parametrize(
     "change",
-    [{"version": 2}, {"size": 1}, {"piece_size": 1}, {"sha256": "b" * 64}, {"target": "models/b"}, {"version": None}],
+    [{"version": 1}, {"version": 3}, {"size": 1}, {"piece_size": 1}, {"sha256": "b" * 64}, {"target": "models/b"}, {"version": None}],
 )
 def test_a_journal_of_another_promise_holds_nothing(change):
     head = {**json.loads(head_line(FILE, STRANGER)), **change}
@@ -65,11 +65,11 @@ def test_a_journal_of_another_promise_holds_nothing(change):
 @pytest.mark.parametrize(
     "line",
     [
-        b'{"i":-1,"sha256":"%s"}\n' % (b"a" * 64),
-        b'{"i":6,"sha256":"%s"}\n' % (b"a" * 64),
-        b'{"i":true,"sha256":"%s"}\n' % (b"a" * 64),
-        b'{"i":1.0,"sha256":"%s"}\n' % (b"a" * 64),
-        b'{"i":1,"sha256":"../x"}\n',
+        b'{"i":-1,"xxh3":"%s"}\n\' % (b"a" * 32),
+        b'{"i":6,"xxh3":"%s"}\n\' % (b"a" * 32),
+        b'{"i":true,"xxh3":"%s"}\n\' % (b"a" * 32),
+        b'{"i":1.0,"xxh3":"%s"}\n\' % (b"a" * 32),
+        b'{"i":1,"xxh3":"../x"}\n',
         b'{"i":1}\n',
         b"[]\n",
         b"9" * 5000 + b"\n",

@@ -17,7 +17,7 @@ from volume_material import (
     writer_named,
 )
 
-from provision.digest import piece_count, piece_span, sha256_of
+from provision.digest import piece_count, piece_digest, piece_span, sha256_of
 from provision.errors import UnsafePath, VolumeFull, VolumeReadOnly
 from provision.volume.files import File
 from provision.volume.mount import Volume
@@ -154,7 +154,7 @@ def test_two_writers_piece_by_piece_in_turn_both_finish_and_both_are_right(ours,
             begin, end = piece_span(index, len(DATA))
             for partial in (first, second):
                 partial.write_at(begin, DATA[begin:end])
-                partial.record(index, sha256_of(DATA[begin:end]))
+                partial.record(index, piece_digest(DATA[begin:end]))
         assert place(first) is not None
         assert final.read_bytes() == DATA
         assert place(second) is None

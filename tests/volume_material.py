@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provision.digest import PIECE_SIZE, piece_count, piece_span, sha256_of
+from provision.digest import PIECE_SIZE, piece_count, piece_digest, piece_span, sha256_of
 from provision.lock import LockedFile
 from provision.volume.placing import place
 from provision.volume.receipts import Receipt, receipt_of
@@ -34,7 +34,7 @@ def promised(data: bytes, target: str = "models/sub/a.safetensors") -> LockedFil
 
 
 def pieces_of(data: bytes) -> list[str]:
-    return [sha256_of(data[at : at + PIECE_SIZE]) for at in range(0, len(data), PIECE_SIZE)]
+    return [piece_digest(data[at : at + PIECE_SIZE]) for at in range(0, len(data), PIECE_SIZE)]
 
 
 def receipt_for(volume_path, data: bytes, target: str = "models/sub/a.safetensors", at: float = NOW) -> Receipt:
@@ -64,7 +64,7 @@ def bring_pieces(partial: Partial, data: bytes, upto: int | None = None) -> list
             fetched.append(index)
         piece = data[begin:end] if copied is None else copied
         partial.write_at(begin, piece)
-        partial.record(index, sha256_of(piece))
+        partial.record(index, piece_digest(piece))
     return fetched
 
 
@@ -78,14 +78,14 @@ def fill(partial: Partial, data: bytes):
 
 
 def _is_held(partial, index, begin, end):
-    return index in partial.held and sha256_of(partial.read_at(begin, end - begin)) == partial.held[index]
+    return index in partial.held and piece_digest(partial.read_at(begin, end - begin)) == partial.held[index]
 
 
 def _copied(partial, index, begin, end):
     for other in partial.others:
         if index in other.pieces:
             piece = other.file.read_at(begin, end - begin)
-            if sha256_of(piece) == other.pieces[index]:
+            if piece_digest(piece) == other.pieces[index]:
                 return piece
     return None
 

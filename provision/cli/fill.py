@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from provision.transfer.fill import Means
     from provision.volume.mount import Volume
 
-FILES_AT_ONCE = 4
+CONNECTIONS = 8
+"""By measurement: docs/engine.md."""
 
 
 @click.command("fill")
@@ -38,7 +40,23 @@ FILES_AT_ONCE = 4
 @click.option("--frozen", is_flag=True, help="Use the locks as they are; manifests are not even read.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing on the volume.")
 @click.option(
-    "--jobs", "-j", type=click.IntRange(1, 64), default=FILES_AT_ONCE, show_default=True, help="Files at once."
+    "--connections",
+    "-c",
+    type=click.IntRange(1, 64),
+    default=CONNECTIONS,
+    show_default=True,
+    help="Connections at once, for all files together.",
+)
+@click.option(
+    "--max-rate", type=settings.Size(), help="Take no more bytes a second from the network, all connections together."
+)
+@click.option("--max-time", type=settings.Duration(), help="Stop after so long, as 90m or 1h30m; the next run resumes.")
+@click.option(
+    "--transport",
+    type=click.Choice(["auto", "http", "xet"]),
+    default="auto",
+    show_default=True,
+    help="How files come from Hugging Face: over plain HTTP, or from its Xet storage. auto: http.",
 )
 @options.output
 @options.quiet
@@ -63,7 +81,10 @@ class _Asked:
     locked: bool
     frozen: bool
     dry_run: bool
-    jobs: int
+    connections: int
+    max_rate: int | None
+    max_time: float | None
+    transport: str
     output: str
     quiet: bool
 
@@ -77,6 +98,7 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     from provision.volume.space import check_room
 
     stop = Stop()
+    _expire(stop, asked.max_time)
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
         locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
         ahead = look_ahead(volume, locks, time.time())
@@ -97,6 +119,14 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _expire(stop: Stop, seconds: float | None) -> None:
+    """Ask for a stop when `seconds` are over, counted from now."""
+    if seconds is not None:
+        timer = threading.Timer(seconds, stop.expire)
+        timer.daemon = True
+        timer.start()
 
 
 def _locks(projects: Sequence[str], manifests: Path, volume: Volume, lock_of: Callable[[Project], Lock]) -> list[Lock]:
@@ -143,7 +173,9 @@ def _lock(project: Project, asked: _Asked, stop: Stop) -> Lock:
 
 def _means(asked: _Asked, stop: Stop) -> Means:
     from provision.cli.supplies import supply
+    from provision.transfer.assistance import Machine
     from provision.transfer.fill import Means
+    from provision.transfer.rate import Rate
     from provision.volume.writer import new_writer
 
     return Means(
@@ -152,6 +184,9 @@ def _means(asked: _Asked, stop: Stop) -> Means:
         progress=console.progress(quiet=asked.quiet),
         stop=stop,
         clock=time.time,
-        files_at_once=asked.jobs,
+        connections=asked.connections,
+        rate=Rate(asked.max_rate, time.monotonic, stop.sleep),
+        machine=Machine(clock=time.monotonic, used=time.process_time, cores=settings.cores()),
+        xet=asked.transport == "xet",
         volume_size=asked.volume_size,
     )

@@ -15,6 +15,7 @@ from provision.errors import InputError, VolumeAbsent
 
 if TYPE_CHECKING:
     from provision.hubs.http import HttpSettings
+    from provision.shard import Shard
 
 MOUNTS = ("/runpod-volume", "/workspace")
 """Where RunPod mounts a network volume: serverless workers, and pods (docs.runpod.io, network volumes)."""
@@ -54,6 +55,33 @@ def http_settings() -> HttpSettings:
     return HttpSettings(user_agent=USER_AGENT, now=time.time, proxies=getproxies(), ca_bundle=bundle or None)
 
 
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+class Duration(click.ParamType[float]):
+    """A length of time as people write it: `90m`, `1h30m`, `45s`, `3600`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None or not any(match.groups()):
+            self.fail(f"`{value}` is not a time; write it as 90m, 1h30m or 45s", param, ctx)
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
 class Size(click.ParamType[int]):
     """A number of bytes as people write it: `50G`, `1.5TB`, `512MiB`."""
 
@@ -69,3 +97,20 @@ class Size(click.ParamType[int]):
         number, unit, binary = match.groups()
         base = 1024 if binary else 1000
         return int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))
+
+
+class ShardType(click.ParamType["Shard"]):
+    """A share of a fill: `2/8` is the second of eight."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """As `provision.shard.parse`."""
+        from provision.shard import Shard, parse
+
+        if isinstance(value, Shard):
+            return value
+        try:
+            return parse(str(value))
+        except InputError as error:
+            self.fail(f"{error.message}; {error.hint}", param, ctx)

@@ -1,33 +1,53 @@
-"""The assembly of one file: its pieces, in order, from where they cost least, into one partial.
+"""The assembly of one file: its pieces, from where they cost least, into one partial.
 
-For each piece in turn:
+Pieces that someone holds (our own partial, another writer's) are read, and believed if they have their digest. The
+others are streamed from suppliers in stretches: by the owner of the file, and by whoever else has a connection to
+spare, side by side, each byte written once, at its place.
 
-1. held in our own partial, or in another writer's: read it, and believe it if its digest says so;
-2. otherwise, with all pieces after it that nobody holds: one stream from the hub.
+    ▓▓▓▓▓▓▓▓▓▓▓▓▓▒▒▒▒▒▒░░░░░▒▒▒▒▒▒▒░░░░░░▒▒▒░░░░░░░░░░░░░░░░░░░░░      ▓ hashed  ▒ written  ░ missing
+                ↑ front  → owner      → helper  → helper
 
-Every byte passes the hasher once and in order, so at the end the sha256 of the whole is known without reading the file
-again. A stream that is cut goes on at the byte where it ended; bytes that were proven are not asked for twice.
+The owner hashes the file in order. A piece that comes when the front stands before it is hashed on its way through
+memory; one that came earlier is read back, most often from the page cache.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.digest import PIECE_SIZE, PieceHasher, piece_count, piece_span
-from provision.errors import ConnectionCut, VolumeTrouble
-from provision.hubs.http import READ_SIZE, Wanted
+from provision.digest import piece_hash, piece_span
+from provision.errors import (
+    HubRefused,
+    HubUnavailable,
+    Interrupted,
+    PromiseBroken,
+    ProvisionError,
+    Stalled,
+    VolumeError,
+    VolumeTrouble,
+)
+from provision.hubs.http import READ_SIZE
+from provision.transfer.front import Front
+from provision.transfer.ledger import Ledger, Piece
+from provision.transfer.stretch import Stretch
+from provision.volume.faults import TROUBLE_HINT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from provision.crew import Stop
-    from provision.hubs.http import Body
     from provision.progress import Task
     from provision.retry import Retry
+    from provision.transfer.rate import Rate
+    from provision.transfer.suppliers import Supplier, Suppliers
     from provision.volume.files import File
     from provision.volume.partials import Partial
+
+LOOK = 1.0
+"""Seconds between two looks at whether a stop was asked for, by an owner who waits for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,125 +57,273 @@ class Watch:
     retry: Retry
     stop: Stop
     task: Task
+    rate: Rate
+
+
+class Over(ProvisionError):
+    """Told to those who help with a file that its assembly has ended."""
 
 
 class Assembly:
-    """Puts a file together in its `partial`; `fetch` opens a stream of its bytes.
+    """Puts a file together in its `partial`, from what is held and what `suppliers` send.
 
-    `reuse` False: whoever holds pieces is not asked. `fetched` and `reused` count bytes: those that came from the hub,
-    and those that were proven where they lay.
+    `run` is for the owner's thread, `assist` for any other's. `served` counts bytes by the name of their supplier,
+    `reused` those that were proven where they lay, `names` tells of each piece that came who sent it.
     """
 
-    def __init__(self, partial: Partial, fetch: Callable[[Wanted], Body], watch: Watch, *, reuse: bool = True) -> None:
-        self._reuses = reuse
-        self._file, self._partial, self._fetch, self._watch = partial.file, partial, fetch, watch
-        self._hasher = PieceHasher(partial.file.size)
-        self._flushed = self._hasher.copy()
-        self.fetched = 0
+    def __init__(self, partial: Partial, suppliers: Suppliers, watch: Watch) -> None:
+        self.file, self.suppliers = partial.file, suppliers
+        self.names: dict[int, frozenset[str]] = {}
+        self.served: Counter[str] = Counter()
         self.reused = 0
+        self._partial, self._watch = partial, watch
+        held = {*partial.held, *(index for other in partial.others for index in other.pieces)}
+        self._ledger = Ledger(self.file.size, held)
+        self._front = Front()
+        self._changed = threading.Condition()
+        self._buffer = memoryview(bytearray(max(1, min(READ_SIZE, self.file.size))))
+        self._own: Stretch | None = None
+        self._helpers, self._helpers_limit = 0, self._ledger.count
+        self._takes_all = self._is_over = False
+        self._broken: VolumeError | None = None
 
-    def run(self) -> PieceHasher:
-        """Go through all pieces; the complete hasher tells what the partial holds now."""
-        index, count = 0, piece_count(self._file.size)
-        while index < count:
-            if self._reuse(index):
-                index += 1
-            else:
-                index = self._next_held(index + 1, count)
-                self._stream(piece_span(index - 1, self._file.size)[1])
-        return self._hasher
+    # For the owner.
+
+    def run(self) -> str:
+        """Go through all pieces; the sha256 of what the partial holds then.
+
+        Raises:
+            HubRefused, HubUnavailable, PromiseBroken: no supplier is left, or patience is over.
+            VolumeError: it cannot be read or written.
+            Interrupted: a stop was asked for. What came stays, in each case.
+        """
+        try:
+            while self._front.index < self._ledger.count:
+                self._check()
+                if not (self._hash_next() or self._stream_some()):
+                    with self._changed:
+                        self._changed.wait_for(self._has_news, LOOK)
+        finally:
+            self._send_helpers_away()
+        return self._front.sha256()
+
+    @property
+    def pieces(self) -> list[str]:
+        """The digests of all pieces, when all are there."""
+        return [self._ledger.done[index] for index in range(self._ledger.count)]
+
+    def _has_news(self) -> bool:
+        index, ledger = self._front.index, self._ledger
+        return bool(ledger.missing or self._broken) or index in ledger.done or index == ledger.count
+
+    def _send_helpers_away(self) -> None:
+        """The partial may only be closed when nobody writes to it any more."""
+        with self._changed:
+            self._is_over = True
+            self._changed.wait_for(lambda: not self._helpers)
+
+    def _hash_next(self) -> bool:
+        """Move the front by a piece that is there, or is claimed to be; False when it is missing, or on its way."""
+        index = self._front.index
+        if index in self._ledger.done:
+            self._read_back(index)
+        elif index in self._ledger.held:
+            self._ledger.held.discard(index)
+            if not any(self._try(holder, index, digest) for holder, digest in self._holders(index)):
+                with self._changed:
+                    self._ledger.give_back([index])
+        else:
+            return False
+        return True
 
     def _holders(self, index: int) -> Iterator[tuple[Partial | File, str]]:
         """Those who claim to hold a piece, ourselves first, with the digest that its bytes must have."""
-        if not self._reuses:
-            return
         if index in self._partial.held:
             yield self._partial, self._partial.held[index]
         for other in self._partial.others:
             if index in other.pieces:
                 yield other.file, other.pieces[index]
 
-    def _next_held(self, index: int, count: int) -> int:
-        while index < count and not any(self._holders(index)):
-            index += 1
-        return index
-
-    def _reuse(self, index: int) -> bool:
-        return any(self._try(holder, index, digest) for holder, digest in self._holders(index))
-
     def _try(self, holder: Partial | File, index: int, digest: str) -> bool:
         """Read a piece from `holder`, copying it where it is not ours; True when it has the claimed `digest`."""
-        start, end = piece_span(index, self._file.size)
-        trial = self._hasher.copy()
+        ours = holder is self._partial
+        trial, piece = self._front.trial(), piece_hash()
         try:
-            for offset in range(start, end, READ_SIZE):
-                self._watch.stop.check()
-                data = holder.read_at(offset, min(READ_SIZE, end - offset))
-                if not data:
-                    return False
+            for offset, data in self._read(holder, index):
                 trial.update(data)
-                if holder is not self._partial:
+                piece.update(data)
+                if not ours:
                     self._partial.write_at(offset, data)
         except VolumeTrouble as error:
-            self._watch.task.note(f"{self._file.target}: piece {index} cannot be read ({error}); it is fetched again")
+            self._note(f"piece {index} cannot be read ({error}); it is fetched again")
             return False
-        if trial.offset != end or trial.pieces[-1] != digest:
+        found = piece.hexdigest()
+        # The only piece of a file may be known by the digest of the whole.
+        if digest not in {found, trial.hexdigest() if self._ledger.count == 1 else found}:
             return False
-        self._hasher = trial
-        if holder is not self._partial and self._partial.record(index, digest):
-            self._flushed = trial.copy()
-        self.reused += end - start
-        self._watch.task.advance(end - start)
+        if not ours:
+            self._partial.record(index, found)
+        begin, end = piece_span(index, self.file.size)
+        with self._changed:
+            self._ledger.complete(index, found)
+            self._front.accept(trial)
+        self.reused += end - begin
+        self._watch.task.advance(end - begin)
         return True
 
-    def _stream(self, end: int) -> None:
-        """Fetch from where the hasher stands to `end`, through cuts and stalls."""
-        self._watch.retry.call(
-            lambda: self._attempt(end),
-            position=lambda: self._hasher.offset,
-            tell=lambda text: self._watch.task.note(f"{self._file.target}: {text}"),
-        )
+    def _read_back(self, index: int) -> None:
+        trial, begin, end = self._front.trial(), *piece_span(index, self.file.size)
+        for offset, data in self._read(self._partial, index):
+            trial.update(data)
+            begin = offset + len(data)
+        if begin != end:
+            raise VolumeTrouble(f"{self.file.target}: bytes that were written are not there", hint=TROUBLE_HINT)
+        with self._changed:
+            self._front.accept(trial)
 
-    def _attempt(self, end: int) -> None:
-        start = self._hasher.offset
-        wanted = Wanted(path=self._file.path, size=self._file.size, sha256=self._file.sha256, start=start, end=end)
+    def _read(self, holder: Partial | File, index: int) -> Iterator[tuple[int, memoryview]]:
+        """The bytes of a piece, as far as `holder` has them."""
+        begin, end = piece_span(index, self.file.size)
+        for offset in range(begin, end, len(self._buffer)):
+            self._check()
+            count = holder.read_into(offset, self._buffer[: end - offset])
+            yield offset, self._buffer[:count]
+
+    def _stream_some(self) -> bool:
+        """Fetch a stretch with all patience; False when nothing is missing that is not on its way."""
+        with self._changed:
+            stretch = self._own = self._taken()
+        if stretch is None:
+            return False
         try:
-            with closing(self._fetch(wanted)) as body:
-                self._take(body, end)
-        except VolumeTrouble:
-            self._go_back()
-            raise
-        if self._hasher.offset < end:
-            raise ConnectionCut(
-                f"{body.host} ended its answer at byte {self._hasher.offset:,} of {self._file.size:,}",
-                hint="run the same command again; it resumes",
-            )
+            self._watch.retry.call(lambda: self._round(stretch), position=lambda: stretch.moved, tell=self._note)
+        finally:
+            self._leave(stretch)
+        return True
 
-    def _go_back(self) -> None:
-        """A flush that failed may have dropped what it was to flush: begin again where the last good one ended."""
-        self._watch.task.advance(self._flushed.offset - self._hasher.offset)
-        self._hasher = self._flushed.copy()
+    def _round(self, stretch: Stretch) -> None:
+        """Ask the suppliers in turn, until one has brought the stretch to its end, or on its way."""
+        failure: HubUnavailable | None = None
+        for supplier in self.suppliers.left:
+            before = stretch.moved
+            try:
+                return stretch.run(supplier)
+            except (HubRefused, PromiseBroken) as error:
+                self.suppliers.drop(supplier, error)
+                self._tell_turn(supplier, error)
+            except HubUnavailable as error:
+                failure = error
+                if stretch.moved > before and not isinstance(error, Stalled):
+                    break  # cut on its way: the same supplier goes on
+                self.suppliers.pass_on(supplier, error)
+                self._tell_turn(supplier, error)
+        raise failure or next(iter(self.suppliers.dropped.values()))
 
-    def _take(self, body: Body, end: int) -> None:
-        """Write what comes, up to `end`. What the partial has already is passed over, what comes after is not read."""
-        skip = self._hasher.offset - body.start
-        for chunk in body.chunks():
-            self._watch.stop.check()
-            new = memoryview(chunk)[skip : skip + end - self._hasher.offset]
-            skip = max(0, skip - len(chunk))
-            self.fetched += len(chunk)
-            self._keep(new)
-            if self._hasher.offset == end:
+    def _tell_turn(self, failed: Supplier, error: ProvisionError) -> None:
+        following = self.suppliers.left[:1]
+        if following and following[0] is not failed:
+            self._note(f"{failed.name}: {error}; {following[0].name} goes on")
+
+    # For others, with a connection to spare.
+
+    @property
+    def need(self) -> float:
+        """Missing pieces for each connection at work; 0 where no help is wanted."""
+        with self._changed:
+            return len(self._ledger.missing) / (1 + self._helpers) if self._wants_help else 0.0
+
+    @property
+    def _wants_help(self) -> bool:
+        is_open = not (self._is_over or self._takes_all)
+        return is_open and self._helpers < self._helpers_limit and bool(self.suppliers.left)
+
+    def assist(self) -> None:
+        """Bring one stretch, with one try. What goes wrong with a supplier is left to the owner, who has patience.
+
+        Raises:
+            Interrupted: a stop was asked for.
+        """
+        with self._changed:
+            stretch = self._taken() if self._wants_help else None
+            if stretch is None:
                 return
+            self._helpers += 1
+        try:
+            stretch.run(self.suppliers.left[0])
+        except Interrupted:
+            raise
+        except VolumeError as error:
+            self._broken = error
+        except (ProvisionError, IndexError):
+            if not stretch.completed:  # so many connections may be more than the supplier bears
+                self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
+        finally:
+            self._leave(stretch)
+            with self._changed:
+                self._helpers -= 1
+                self._changed.notify_all()
 
-    def _keep(self, data: memoryview) -> None:
-        """Write, hash and record; no byte is written beyond a piece that is not recorded yet."""
-        while data:
-            offset, index = self._hasher.offset, self._hasher.offset // PIECE_SIZE
-            _, end = piece_span(index, self._file.size)
-            part, data = data[: end - offset], data[end - offset :]
-            self._partial.write_at(offset, part)
-            self._hasher.update(part)
-            if self._hasher.offset == end and self._partial.record(index, self._hasher.pieces[index]):
-                self._flushed = self._hasher.copy()
-            self._watch.task.advance(len(part))
+    # For stretches, as Site says.
+
+    def begin(self, index: int) -> Piece:
+        """As Site says."""
+        with self._changed:
+            return self._ledger.begin(index, self._front.trial() if index == self._front.index else None)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """As Site says."""
+        self._partial.write_at(offset, data)
+        self._watch.task.advance(len(data))
+
+    def complete(self, piece: Piece) -> None:
+        """As Site says."""
+        digest = piece.digest()
+        self._partial.record(piece.index, digest)
+        with self._changed:
+            self.names[piece.index] = frozenset(piece.names)
+            self._ledger.complete(piece.index, digest)
+            if piece.trial is not None:
+                self._front.accept(piece.trial)
+            self._changed.notify_all()
+
+    def received(self, supplier: Supplier, count: int) -> None:
+        """As Site says."""
+        with self._changed:
+            self.served[supplier.name] += count
+        self._check()
+        self._watch.rate.spend(count)
+
+    def at_once(self) -> int:
+        """As Site says."""
+        return self._watch.rate.at_once(min(READ_SIZE, max(1, self.file.size)))
+
+    def alone(self, stretch: Stretch) -> bool:
+        """As Site says."""
+        self._takes_all = True
+        return stretch is self._own
+
+    def more(self, after: int) -> list[int]:
+        """As Site says."""
+        with self._changed:
+            return self._ledger.take_after(after)
+
+    def _taken(self) -> Stretch | None:
+        """The next stretch, for whoever asks with the lock held; None when nothing is missing."""
+        ledger = self._ledger
+        pieces = ledger.take_after(-1) if self._takes_all else ledger.take(1 + self._helpers)
+        return Stretch(self, pieces) if pieces else None
+
+    def _leave(self, stretch: Stretch) -> None:
+        with self._changed:
+            self._ledger.give_back(stretch.rest())
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        self._watch.stop.check()
+        if self._broken is not None:
+            raise self._broken
+        if self._is_over:
+            raise Over(f"{self.file.target}: nobody needs these bytes any more")
+
+    def _note(self, text: str) -> None:
+        self._watch.task.note(f"{self.file.target}: {text}")

@@ -11,7 +11,9 @@ from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
 from provision.plan import Action, Plan, biggest_first, check_neighbours, plan
 from provision.progress import size_text
+from provision.transfer.assistance import Assistance
 from provision.transfer.outcome import Filling
+from provision.transfer.sources import Sources
 from provision.transfer.steps import Bench, Worker
 from provision.volume.holdings import survey
 from provision.volume.locks import read_locks, write_lock
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from provision.lock import Lock
     from provision.plan import Holding
     from provision.progress import Progress
+    from provision.transfer.assistance import Machine
+    from provision.transfer.rate import Rate
     from provision.volume.mount import Volume
     from provision.volume.writer import Writer
 
@@ -43,14 +47,22 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a fill is done with. `files_at_once`: one stream each; `volume_size`: bytes, where someone knows them."""
+    """What a fill is done with.
+
+    `connections`: all there are at once, for all files. `rate`: bytes a second they may bring together. `machine`: who
+    knows how busy it is. `xet`: whether Hugging Face's files come from its Xet storage first. `volume_size`: bytes,
+    where someone knows them.
+    """
 
     supply: Supply
     writer: Writer
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
-    files_at_once: int
+    connections: int
+    rate: Rate
+    machine: Machine
+    xet: bool = False
     volume_size: int | None = None
 
 
@@ -133,7 +145,9 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
         partials=partials,
         known=prospect.receipts,
         receipts=receipts,
-        supply=means.supply,
+        sources=Sources(means.supply, xet=means.xet),
+        assistance=Assistance(means.machine, means.stop),
+        rate=means.rate,
         progress=means.progress,
         stop=means.stop,
         clock=means.clock,
@@ -144,8 +158,9 @@ def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     ordered = biggest_first(prospect.plan.steps)
     means.progress.begin("fill", sum(step.file.size for step in ordered if step.touches))
     try:
-        outcomes = Crew(means.files_at_once, Worker(bench).do, means.stop).run(ordered)
+        outcomes = Crew(means.connections, Worker(bench).do, means.stop, bench.assistance.give).run(ordered)
     finally:
+        bench.assistance.end()
         means.progress.end()
     with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong
         bench.partials.sweep(outcome.step.file for outcome in outcomes if outcome.error is None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provision.errors import ProvisionError
     from provision.plan import Step
 
@@ -23,13 +26,22 @@ class Done(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One file's end: bytes that came from a hub, bytes that were proven where they lay, and the error if it failed."""
+    """One file's end: bytes that were proven where they lay, and the error if it failed.
+
+    `served` are the bytes that came, by source; `dropped` says which sources were given up for this file, and why.
+    """
 
     step: Step
     done: Done
-    fetched: int = 0
     reused: int = 0
+    served: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
     error: ProvisionError | None = None
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came from hubs and mirrors, for nothing or not."""
+        return sum(self.served.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +64,11 @@ class Filling:
     def fetched(self) -> int:
         """Bytes that came from hubs."""
         return sum(outcome.fetched for outcome in self.outcomes)
+
+    @property
+    def served(self) -> Mapping[str, int]:
+        """Bytes by the source they came from."""
+        return sum((Counter(outcome.served) for outcome in self.outcomes), Counter())
 
     @property
     def reused(self) -> int:

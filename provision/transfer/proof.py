@@ -41,13 +41,14 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
         if before.st_size != file.size:
             return None
         hasher = PieceHasher(file.size)
+        buffer = memoryview(bytearray(min(READ_SIZE, file.size)))
         while not hasher.is_complete:
             watch.stop.check()
-            data = opened.read_at(hasher.offset, min(READ_SIZE, file.size - hasher.offset))
-            if not data:
+            count = opened.read_into(hasher.offset, buffer[: file.size - hasher.offset])
+            if not count:
                 break
-            hasher.update(data)
-            watch.task.advance(len(data))
+            hasher.update(buffer[:count])
+            watch.task.advance(count)
         after = opened.stat()
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise VolumeError(

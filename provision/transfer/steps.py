@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.errors import (
-    DigestMismatch,
-    HubUnavailable,
     ProvisionError,
     UnsafePath,
     VolumeError,
@@ -16,9 +15,9 @@ from provision.errors import (
     VolumeReadOnly,
     VolumeTrouble,
 )
-from provision.hubs import Pin
 from provision.plan import Action
 from provision.transfer.assembly import Assembly, Watch
+from provision.transfer.doubt import Attempt, resolve_doubt
 from provision.transfer.outcome import Done, Outcome
 from provision.transfer.proof import check_header, read_through
 from provision.volume.partials import Held
@@ -27,14 +26,15 @@ from provision.volume.receipts import Receipt, receipt_of, trusted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from provision.crew import Stop
-    from provision.digest import PieceHasher
-    from provision.hubs.http import Body, Wanted
-    from provision.hubs.supply import Supply
     from provision.plan import Step
     from provision.progress import Progress, Task
+    from provision.transfer.assistance import Assistance
+    from provision.transfer.rate import Rate
+    from provision.transfer.sources import Sources
+    from provision.transfer.suppliers import Suppliers
     from provision.volume.mount import Volume
     from provision.volume.partials import Partial, Partials
     from provision.volume.receipts import ReceiptWriter
@@ -52,7 +52,9 @@ class Bench:
     partials: Partials
     known: Mapping[str, Receipt]
     receipts: ReceiptWriter
-    supply: Supply
+    sources: Sources
+    assistance: Assistance
+    rate: Rate
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
@@ -61,20 +63,18 @@ class Bench:
 class Worker:
     """Does steps, on any thread. What goes wrong with a file is its outcome; only an interrupt goes through.
 
-    A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing. A hub that
-    gave nothing for as long as patience lasts is not asked for the files that follow.
+    A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing.
     """
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._hopeless: ProvisionError | None = None
-        self._silent: dict[str, ProvisionError] = {}
 
     def do(self, step: Step) -> Outcome:
         """Bring one file to its promise."""
         if step.action is Action.KEEP:
             return Outcome(step=step, done=Done.KEPT, reused=step.file.size)
-        known = self._hopeless or (self._silent.get(step.model.hub) if step.missing else None)
+        known = self._hopeless or (self._bench.sources.silence(step) if step.missing else None)
         if known is not None:
             return Outcome(step=step, done=Done.FAILED, error=known)
         task = self._bench.progress.task(step.file.target, step.file.size)
@@ -85,9 +85,7 @@ class Worker:
             self._bench.stop.check()
             if isinstance(error, (VolumeFull, VolumeReadOnly)):
                 self._hopeless = error
-            if isinstance(error, HubUnavailable) and not doing.fetched:
-                self._silent[step.model.hub] = error
-            return Outcome(step=step, done=Done.FAILED, fetched=doing.fetched, error=error)
+            return doing.outcome(Done.FAILED, error=error)
         finally:
             task.finish()
 
@@ -98,23 +96,33 @@ class _Doing:
     def __init__(self, bench: Bench, step: Step, task: Task) -> None:
         self._bench, self._step, self._task = bench, step, task
         self._file = step.file
-        self._watch = Watch(retry=bench.supply.retry, stop=bench.stop, task=task)
+        self._watch = Watch(retry=bench.sources.retry, stop=bench.stop, task=task, rate=bench.rate)
+        self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []
+        self._held = 0
 
-    @property
-    def fetched(self) -> int:
-        """Bytes that came from the hub, for nothing or not."""
-        return sum(assembly.fetched for assembly in self._assemblies)
+    def outcome(self, done: Done, *, reused: int = 0, error: ProvisionError | None = None) -> Outcome:
+        """What became of it; sources are remembered by what they did."""
+        served = sum((assembly.served for assembly in self._assemblies), Counter[str]())
+        self._bench.sources.learn(self._suppliers, served, error)
+        dropped = {name: str(why) for name, why in self._suppliers.dropped.items()}
+        return Outcome(step=self._step, done=done, reused=reused, served=served, dropped=dropped, error=error)
 
     def run_through_trouble(self) -> Outcome:
-        """As `run`, once more when the file system failed in a way that often passes: what is proven is still there."""
-        try:
-            return self.run()
-        except VolumeTrouble as error:
-            self._task.note(f"{self._file.target}: {error.message}; trying again")
-            self._bench.supply.retry.sleep(TROUBLE_WAIT)
-            self._task.restart()
-            return self.run()
+        """As `run`, again while a file system that fails in ways that often pass lets it get on: what is proven, and
+        was flushed, is still there. Twice in a row at the same point is once too often.
+        """
+        reached = -1
+        while True:
+            try:
+                return self.run()
+            except VolumeTrouble as error:
+                if self._held <= reached:
+                    raise
+                reached = self._held
+                self._task.note(f"{self._file.target}: {error.message}; trying again")
+                self._bench.sources.retry.sleep(TROUBLE_WAIT)
+                self._task.restart()
 
     def run(self) -> Outcome:
         """Do what the plan says, by what stands now."""
@@ -139,8 +147,9 @@ class _Doing:
         read = self._watch.retry.call(lambda: read_through(self._bench.volume, self._file, self._watch))
         if read is None:
             return None
-        self._vouch(*read)
-        return Outcome(step=self._step, done=Done.KEPT, reused=self._file.size)
+        hasher, found = read
+        self._vouch(hasher.pieces, found)
+        return self.outcome(Done.KEPT, reused=self._file.size)
 
     def _prove_or_repair(self) -> Outcome:
         try:
@@ -171,36 +180,33 @@ class _Doing:
         return self._assemble(partial, Done.REPAIRED)
 
     def _assemble(self, partial: Partial, done: Done) -> Outcome:
-        """Put the file together; once more from nothing when the whole turns out wrong, for then some piece lied."""
-        first = self._attempt(partial, done)
-        if isinstance(first, Outcome):
-            return first
-        self._task.restart()
-        self._task.note(f"{self._file.target}: sha256 is {first}, not as promised; once more from the start")
-        second = self._attempt(self._bench.partials.claim(self._file), done, afresh=True)
-        if isinstance(second, Outcome):
-            return second
-        raise DigestMismatch(
-            f"{self._file.target}: sha256 {self._file.sha256} was promised, {second} came, twice",
-            hint="the hub or something on the way serves other bytes: see `provision lock --upgrade --dry-run`",
-        )
-
-    def _attempt(self, partial: Partial, done: Done, *, afresh: bool = False) -> Outcome | str:
-        """The outcome; or the sha256 that came instead of the promised one, and then nothing is left of it."""
+        """Put the file together until the whole is right, and give it its name."""
         with partial, ExitStack() as stack:
             partial.others = [*partial.others, *self._copies(stack)]
-            assembly = Assembly(partial, self._fetch, self._watch, reuse=not afresh)
-            self._assemblies.append(assembly)
-            hasher = assembly.run()
-            if hasher.sha256() != self._file.sha256:
-                partial.discard()
-                return hasher.sha256()
+            self._held = len(partial.held)
+            attempt = self._attempt(partial, self._suppliers)
+            if attempt.sha256 != self._file.sha256:
+                again = lambda suppliers: self._once_more(partial, suppliers)  # noqa: E731 - partial is its whole matter
+                attempt = resolve_doubt(partial, self._suppliers, attempt, again)
             check_header(self._file, partial)
             placed = place(partial)
         if placed is None:
             return self._placed_by_another()
-        self._vouch(hasher, placed)
-        return Outcome(step=self._step, done=done, fetched=self.fetched, reused=assembly.reused)
+        self._vouch(attempt.pieces, placed)
+        return self.outcome(done, reused=self._assemblies[-1].reused)
+
+    def _attempt(self, partial: Partial, suppliers: Suppliers) -> Attempt:
+        assembly = Assembly(partial, suppliers, self._watch)
+        self._assemblies.append(assembly)
+        with self._bench.assistance.offered(assembly):
+            sha256 = assembly.run()
+        return Attempt(size=self._file.size, sha256=sha256, pieces=assembly.pieces, names=assembly.names)
+
+    def _once_more(self, partial: Partial, suppliers: Suppliers) -> Attempt:
+        self._task.restart()
+        names = ", ".join(supplier.name for supplier in suppliers.left)
+        self._task.note(f"{self._file.target}: its sha256 is not as promised; once more from {names} alone")
+        return self._attempt(partial, suppliers)
 
     def _copies(self, stack: ExitStack) -> Iterator[Held]:
         """Files of the same bytes that stand proven elsewhere on the volume: at an old target, for another project."""
@@ -220,12 +226,7 @@ class _Doing:
                 f"{self._file.target}: another fill took what this one had, and what stands is not as promised",
                 hint="run the same command again",
             )
-        return replace(outcome, fetched=self.fetched, reused=max(0, self._file.size - self.fetched))
+        return replace(outcome, reused=max(0, self._file.size - outcome.fetched))
 
-    def _fetch(self, wanted: Wanted) -> Body:
-        model = self._step.model
-        pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)
-        return self._bench.supply.open(model.hub, pin, wanted)
-
-    def _vouch(self, hasher: PieceHasher, found: os.stat_result) -> None:
-        self._bench.receipts.add(receipt_of(self._file, found, hasher.pieces, self._bench.clock()))
+    def _vouch(self, pieces: Sequence[str], found: os.stat_result) -> None:
+        self._bench.receipts.add(receipt_of(self._file, found, pieces, self._bench.clock()))

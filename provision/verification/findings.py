@@ -6,11 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from provision.digest import piece_span
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from provision.lock import LockedFile
 
 
@@ -96,20 +92,3 @@ class Verification:
         for finding in self.findings:
             counts[finding.state.value] += 1
         return counts
-
-
-def damaged_ranges(promised: Sequence[str], found: Sequence[str], size: int) -> str:
-    """Which bytes of a file of `size` bytes differ, by the digests of its pieces; "" when they cannot tell."""
-    if len(promised) != len(found):
-        return ""
-    spans: list[tuple[int, int]] = []
-    for index in (i for i, (a, b) in enumerate(zip(promised, found, strict=True)) if a != b):
-        begin, end = piece_span(index, size)
-        if spans and spans[-1][1] == begin:
-            begin = spans.pop()[0]
-        spans.append((begin, end))
-    if not spans:
-        return ""
-    shown = ", ".join(f"{begin:,}-{end - 1:,}" for begin, end in spans[:5])
-    more = f" and {len(spans) - 5} more ranges" if len(spans) > 5 else ""
-    return f"damaged in bytes {shown}{more} of {size:,}"

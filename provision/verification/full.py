@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from provision.crew import Crew
-from provision.digest import PieceHasher, piece_count
+from provision.digest import PieceHasher, differing, piece_count
 from provision.errors import VolumeError
 from provision.progress import Silent
-from provision.verification.findings import State, damaged_ranges
+from provision.verification.findings import State
 from provision.verification.header import header_finding, instead, size_finding
 from provision.volume.receipts import Receipt, ReceiptWriter, receipt_of, revoked, trusted
 
@@ -123,13 +123,14 @@ class _Reader:
 
     def _hashed(self, promise: Promise, opened: File, task: Task, *, by_piece: bool) -> PieceHasher:
         hasher = PieceHasher(promise.file.size, by_piece=by_piece)
+        buffer = memoryview(bytearray(min(READ_SIZE, promise.file.size)))
         while not hasher.is_complete:
             self._reading.stop.check()
-            data = opened.read_at(hasher.offset, min(READ_SIZE, hasher.size - hasher.offset))
-            if not data:
+            count = opened.read_into(hasher.offset, buffer[: hasher.size - hasher.offset])
+            if not count:
                 break
-            hasher.update(data)
-            task.advance(len(data))
+            hasher.update(buffer[:count])
+            task.advance(count)
         return hasher
 
     def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: os.stat_result) -> None:
@@ -149,7 +150,8 @@ class _Reader:
             if self._still_stands(promise, opened):
                 self._records.add(revoked(known, self._reading.clock()))
             pieces = self._hashed(promise, opened, Silent(), by_piece=True).pieces
-            where = damaged_ranges(known.pieces, pieces, promise.file.size)
+            where = differing(known.pieces, pieces, promise.file.size)
+            where = where and f"damaged in {where} of {promise.file.size:,}"
         return promise.found(State.DIGEST, promise.file.sha256, actual, where or instead(promise, opened))
 
     def _still_stands(self, promise: Promise, opened: File) -> bool:

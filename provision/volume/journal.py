@@ -2,8 +2,8 @@
 
 JSON lines. The first says which promise the partial is for and who writes it, each other one names a piece:
 
-    {"version":1,"target":…,"sha256":…,"size":…,"piece_size":…,"owner":{"boot":…,"pidns":…,"pid":…,"started":…}}
-    {"i":0,"sha256":…}
+    {"version":2,"target":…,"sha256":…,"size":…,"piece_size":…,"owner":{"boot":…,"pidns":…,"pid":…,"started":…}}
+    {"i":0,"xxh3":…}
 
 A journal is never proof. Whoever resumes reads each piece again and believes only bytes that have the digest, so one
 that lies, by damage, by malice or by a power cut, costs bytes from a hub and nothing else.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from provision.digest import PIECE_SIZE, is_sha256, piece_count, piece_span
+from provision.digest import PIECE_SIZE, is_piece_digest, piece_count, piece_span
 from provision.names import PARTIAL_PREFIX
 from provision.volume.writer import Owner, owner_from
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from provision.lock import LockedFile
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 JOURNAL_LIMIT = 32 * 1024 * 1024
 """Bytes of a journal that are read: enough for the pieces of a file of 5 TB."""
 
@@ -82,7 +82,7 @@ def head_line(file: LockedFile, owner: Owner) -> bytes:
 
 def piece_line(index: int, digest: str) -> bytes:
     """The line that says that piece `index` has `digest`."""
-    return _line({"i": index, "sha256": digest})
+    return _line({"i": index, "xxh3": digest})
 
 
 def parse(data: bytes, file: LockedFile) -> Journal:
@@ -148,7 +148,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 
 def _piece(document: Mapping[str, Any], size: int) -> tuple[int, str] | None:
-    index, digest = document.get("i"), document.get("sha256")
-    if type(index) is int and 0 <= index < piece_count(size) and is_sha256(digest):
+    index, digest = document.get("i"), document.get("xxh3")
+    if type(index) is int and 0 <= index < piece_count(size) and is_piece_digest(digest):
         return index, str(digest)
     return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
+import threading
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,7 @@ from provision.volume.journal import keeps_journal, piece_line
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -48,7 +49,7 @@ class Partial:
     """An unfinished file, open for its one writer. A context: leaving it closes everything and keeps the bytes.
 
     `held` are the pieces that can be read here, `others` whoever else holds some; both tell, by index, which digest the
-    bytes must have to be believed. Writing and recording are for one thread at a time.
+    bytes must have to be believed. Several threads may write and record, each other pieces.
 
     Raises (each method):
         VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says. The bytes so far are kept.
@@ -66,6 +67,8 @@ class Partial:
         self._journal: File | None = None
         self._journal_end = self._flushed_end = opened.journal_end
         self._unsynced = 0
+        self._guard = threading.Lock()
+        self._lost: VolumeError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -83,56 +86,81 @@ class Partial:
         """`length` bytes from `offset`; fewer only where the partial ends."""
         return self._data.read_at(offset, length)
 
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Fill `buffer` from `offset`; how many bytes that was, fewer only where the partial ends."""
+        return self._data.read_into(offset, buffer)
+
     def write_at(self, offset: int, data: Buffer) -> None:
         """All of `data` at `offset`."""
         self._data.write_at(offset, data)
-
-    def truncate(self, size: int) -> None:
-        """Cut to `size` bytes."""
-        self._data.truncate(size)
 
     def stat(self) -> os.stat_result:
         """What the file system says about these bytes, whatever their name is by now."""
         return self._data.stat()
 
-    def record(self, index: int, digest: str) -> bool:
-        """Piece `index` is written and has `digest`. Flushes every few: True when it just has."""
+    def record(self, index: int, digest: str) -> None:
+        """Piece `index` is written and has `digest`. Every few pieces are flushed, by the thread that brings the last.
+
+        Raises:
+            VolumeError: as the class says; after a flush that failed, the same to every thread that comes.
+        """
         if not keeps_journal(self.file):
-            return False
+            return
+        with self._guard:
+            self._note(piece_line(index, digest))
+            if self._unsynced < self._store.sync_every:
+                return
+            self._unsynced, mark = 0, self._journal_end
+        self._flush(mark)
+
+    def _note(self, line: bytes) -> None:
+        if self._lost is not None:
+            raise self._lost
         if self._journal is None:
             self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
             self._journal_end = self._flushed_end = self._journal.stat().st_size
-        line = piece_line(index, digest)
         # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
         self._journal.write_at(self._journal_end, line)
         self._journal_end += len(line)
         self._unsynced += 1
-        if self._unsynced < self._store.sync_every:
-            return False
-        self.sync()
-        return True
 
-    def sync(self) -> None:
-        """What was written and recorded is on the volume when this returns; bytes first, then what vouches for them."""
-        with self._cut_back_on_error():
+    def _flush(self, mark: int) -> None:
+        """Everything up to `mark` in the journal is on the volume when this returns: bytes first, then their lines.
+
+        Lines that other threads add meanwhile may reach the volume before their bytes do. After a power cut they name
+        pieces that are not there; whoever resumes reads each piece before believing its line, so that costs a fetch.
+
+        A flush that fails may have dropped what it was to flush, though reading still shows it (Linux tells once, and
+        marks the pages clean). So the journal is cut back to the flush before, and this partial takes no more lines:
+        opened anew, what is no longer named moves again, and is written, and flushed, again.
+        """
+        try:
             self._data.sync_data()
             if self._journal is not None:
                 self._journal.sync_data()
-        self._unsynced, self._flushed_end = 0, self._journal_end
+        except VolumeError as error:
+            self._lose(error)
+            raise
+        with self._guard:
+            self._flushed_end = max(self._flushed_end, mark)
 
-    @contextmanager
-    def _cut_back_on_error(self) -> Iterator[None]:
-        """A flush that fails may have dropped what it was to flush, though reading still shows it (Linux tells once,
-        and marks the pages clean). So the journal claims no more than the flush before: the rest moves again.
-        """
-        try:
-            yield
-        except VolumeError:
+    def _lose(self, error: VolumeError) -> None:
+        with self._guard:
+            self._lost = error
             self._journal_end = self._flushed_end
             if self._journal is not None:
                 with suppress(VolumeError):
                     self._journal.truncate(self._journal_end)
-            raise
+
+    def restrict(self, pieces: Mapping[int, str]) -> None:
+        """From now on only `pieces` are held here; the journal says so too, and what others hold is not asked for."""
+        self.held, self.others = dict(pieces), ()
+        if not keeps_journal(self.file):
+            return
+        with self._guard:
+            self._journal = self._stack.enter_context(self._store.open_journal(self.file, 0, pieces))
+            self._journal_end = self._flushed_end = self._journal.stat().st_size
+            self._unsynced = 0
 
     def seal(self) -> bool:
         """Flush and close, and look that all bytes stayed; then the partial can only be read and placed.
@@ -142,9 +170,12 @@ class Partial:
         Raises:
             VolumeFull: it does not have its length; a quota may leave nothing of a file, and say so late or never.
         """
-        with self._cut_back_on_error():
+        try:
             self._data.sync()
             self._data.close()
+        except VolumeError as error:
+            self._lose(error)
+            raise
         sealed = self.folder.open_file(self.name)
         if sealed is None:
             return False

@@ -22,7 +22,6 @@ from provision.digest import is_sha256, piece_count
 from provision.errors import VolumeError, VolumeTrouble
 from provision.lock import SIZE_LIMIT
 from provision.names import target_fault
-from provision.volume.claims import claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +66,7 @@ class Receipt:
     """At `proven_at` (seconds since the epoch) the file at `target` had this sha256, and the file system gave it
     this size, time of change and inode (0: not recorded).
 
-    `piece_digests` are the sha256 of its pieces, one after another in one text; "" when it has only one, or they were
+    `piece_digests` are those of its pieces, one after another in one text; "" when it has only one, or they were
     not taken. `header_sha256` is of the safetensors header, where there is one.
     """
 
@@ -82,14 +81,14 @@ class Receipt:
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The sha256 of each piece; none when there is only one, or they were not taken."""
-        return tuple(self.piece_digests[at : at + 64] for at in range(0, len(self.piece_digests), 64))
+        """The digest of each piece; none when there is only one, or they were not taken."""
+        return tuple(self.piece_digests[at : at + 32] for at in range(0, len(self.piece_digests), 32))
 
 
 def receipt_of(file: LockedFile, found: os.stat_result, pieces: Sequence[str], proven_at: float) -> Receipt:
     """The receipt for bytes that were all read and are what `file` promises.
 
-    `found` is what the file system said of these very bytes, `pieces` are the sha256 of each piece, `proven_at` is in
+    `found` is what the file system said of these very bytes, `pieces` are the digests of all pieces, `proven_at` is in
     seconds since the epoch.
     """
     return Receipt(
@@ -105,7 +104,7 @@ def receipt_of(file: LockedFile, found: os.stat_result, pieces: Sequence[str], p
 
 
 def joined(pieces: Sequence[str]) -> str:
-    """`pieces` as a receipt keeps them: nothing when there is only one, since that is the file's own sha256."""
+    """`pieces` as a receipt keeps them: nothing when there is only one, which needs no finding."""
     return "".join(pieces) if len(pieces) > 1 else ""
 
 
@@ -250,8 +249,9 @@ def compact(volume: Volume, clock: Callable[[], float]) -> int:
 
     Files that changed within the last hour are left alone: their writer may be at work, and none appends to a file
     after half an hour of silence. The rest cannot change, so what is merged is all they say; it is flushed before they
-    are unlinked. Two processes that do this at once (a claim is no lock) each write all that they unlink. Should clocks
-    be so wrong that a line is lost all the same, its file is unproven and is read again: never believed wrongly.
+    are unlinked. Two processes that do this at once each write all that they unlink; a claim on RECEIPTS spares that.
+    Should clocks be so wrong that a line is lost all the same, its file is unproven and is read again: never believed
+    wrongly.
 
     Raises:
         VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says; nothing is lost.
@@ -260,10 +260,7 @@ def compact(volume: Volume, clock: Callable[[], float]) -> int:
     if folder is None:
         return 0
     with folder:
-        if len(_files(folder)) <= _MANY:
-            return 0
-        with claimed(volume, RECEIPTS, clock()) as ours:
-            return _compact(volume, folder, clock) if ours else 0
+        return _compact(volume, folder, clock) if len(_files(folder)) > _MANY else 0
 
 
 def _compact(volume: Volume, folder: Folder, clock: Callable[[], float]) -> int:
@@ -338,7 +335,7 @@ def _line(receipt: Receipt) -> bytes:
     if receipt.inode:
         document["inode"] = receipt.inode
     if receipt.piece_digests and len(receipt.piece_digests) <= _LINE_LIMIT:
-        document["pieces"] = receipt.piece_digests
+        document["xxh3"] = receipt.piece_digests
     if receipt.header_sha256 is not None:
         document["header_sha256"] = receipt.header_sha256
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
@@ -370,7 +367,7 @@ def _receipt(document: object) -> Receipt | None:
         size=document["size"],
         mtime_ns=document["mtime_ns"],
         proven_at=document["proven_at"],
-        piece_digests=document.get("pieces", ""),
+        piece_digests=document.get("xxh3", ""),
         header_sha256=document.get("header_sha256"),
         inode=document.get("inode", 0),
     )
@@ -379,7 +376,7 @@ def _receipt(document: object) -> Receipt | None:
 def _is_sound(document: dict[str, Any]) -> bool:
     """Whether every field has its type, and no value is one that we could not have written."""
     get = document.get
-    target, size, proven, pieces = get("target"), get("size"), get("proven_at"), get("pieces", "")
+    target, size, proven, pieces = get("target"), get("size"), get("proven_at"), get("xxh3", "")
     return (
         type(size) is int
         and 0 <= size <= SIZE_LIMIT
@@ -396,4 +393,4 @@ def _is_sound(document: dict[str, Any]) -> bool:
 
 
 def _are_pieces(pieces: object, size: int) -> bool:
-    return isinstance(pieces, str) and len(pieces) == 64 * piece_count(size) and _HEX.fullmatch(pieces) is not None
+    return isinstance(pieces, str) and len(pieces) == 32 * piece_count(size) and _HEX.fullmatch(pieces) is not None
