@@ -19,6 +19,7 @@ from provision.errors import (
     Gated,
     HubRefused,
     NotAHub,
+    ObjectChanged,
     PathNotFound,
     RateLimited,
     RepositoryNotFound,
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from provision.hubs.http import Wanted
+    from provision.hubs.http.memory import Validator
 
 AGAIN = "run the same command again; it resumes"
 _MOVED = "see what moved with `provision lock --upgrade --dry-run`"
 _CHANGED = f"the hub's file has changed since the lock: {_MOVED}"
+_STRONG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530})
@@ -191,6 +194,25 @@ def check_total(total: int | None, wanted: Wanted) -> None:
             f"{shown(wanted.path)}: the hub has {total:,} bytes, promised were {wanted.size:,}",
             hint=_CHANGED,
         )
+
+
+def strong_etag(headers: Mapping[str, str]) -> str | None:
+    """The ETag of an answer, in its quotes, when it names exactly these bytes; weak ones do not (RFC 9110 §8.8.1)."""
+    etag = headers.get("ETag", "").strip()
+    return etag if _STRONG.fullmatch(etag) else None
+
+
+def check_unchanged(status: int, headers: Mapping[str, str], known: Validator | None, what: str) -> None:
+    """Raise ObjectChanged when an answer, to a request with `If-Range` where it was for a part, is of another object.
+
+    All of a file (200) with the same ETag comes from a server that ignores ranges. Without any ETag it does where the
+    server never gave a part; where it did, it says that what we know is no longer so (RFC 9110 §13.1.5).
+    """
+    if known is None:
+        return
+    etag = strong_etag(headers)
+    if etag != known.etag and (etag is not None or (status == 200 and known.ranged)):
+        raise ObjectChanged(f"{what} was replaced while it was being fetched", hint=f"{AGAIN}, or {_MOVED}")
 
 
 def check_linked_digest(headers: Mapping[str, str], wanted: Wanted) -> None:

@@ -36,3 +36,7 @@ class Supply:
     def open(self, scheme: str, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Body:
         """A stream of a file's bytes. Not tried again here: only its reader knows how far it came."""
         return self._http.open(self._hub_of(scheme).location(pin, wanted.path), wanted, pace)
+
+    def has_room(self, scheme: str, pin: Pin, path: str) -> bool:
+        """Whether `open` would not wait for another body from the same host to be closed."""
+        return self._http.has_room(self._hub_of(scheme).location(pin, path))

@@ -3,8 +3,11 @@
 The only package that knows urllib3. It opens locations and reads bodies; it does not retry, does not write and does not
 judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that was not asked for.
 
-    body.py  what comes: cut, silent and far too slow answers
-    wire.py  connections that look at the deadline whenever something comes
+    pools.py   connections, straight or through a proxy
+    wire.py    what they receive: deadlines, bytes into a reader's buffer
+    body.py    what comes: cut, silent and far too slow answers
+    memory.py  where the hub sent us for a file, and which object that was
+    room.py    how many bodies one host sends at once
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 from provision.errors import (
-    AccessDenied,
     AddressExpired,
     ConnectionCut,
+    HubRefused,
+    HubUnavailable,
     NotAHub,
     ProvisionError,
 )
@@ -30,21 +34,27 @@ from provision.hubs.answers import (
     body_span,
     check_linked_digest,
     check_total,
+    check_unchanged,
     code_of,
     content_range,
     refusal,
+    strong_etag,
     transient,
 )
 from provision.hubs.deadline import within
-from provision.hubs.http.body import READ_SIZE, Body, transport_faults
+from provision.hubs.http.body import READ_SIZE, Body, Terms, transport_faults
+from provision.hubs.http.memory import Answered, Memory
+from provision.hubs.http.pools import Pools
+from provision.hubs.http.room import Room
 from provision.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import BaseHTTPResponse
 
     from provision.hubs import Location
+    from provision.hubs.http.body import Span
 
 __all__ = ["READ_SIZE", "REDIRECT_LIMIT", "Body", "Http", "HttpSettings", "Wanted"]
 
@@ -71,7 +81,8 @@ class HttpSettings:
     `stall`: longest silence on an open connection. `answer`: most time until an answer begins, with all its redirects.
     `call`: most time for a short answer as a whole. `slowest`: bytes a second that a long answer must keep up.
     `proxies` maps `http`, `https`, `all` to proxy addresses and `no` to the hosts that need none, as
-    `urllib.request.getproxies` gives them.
+    `urllib.request.getproxies` gives them. `connections`: how many to one host are kept for the next request.
+    `per_host`: most bodies that are open at once from one host, by the address asked, wherever it sends us.
     """
 
     user_agent: str
@@ -85,11 +96,12 @@ class HttpSettings:
     proxies: Mapping[str, str] = field(default_factory=dict)
     ca_bundle: str | None = None
     connections: int = 16
+    per_host: int = 8
 
-    @property
-    def pace(self) -> Pace:
-        """What a body must keep up where nobody asks for more."""
-        return Pace(slowest=self.slowest, window=2 * self.stall)
+    def terms(self, pace: Pace | None) -> Terms:
+        """What is asked of a body: the `pace`, or what everybody must keep up."""
+        own = Pace(slowest=self.slowest, window=2 * self.stall)
+        return Terms(pace=pace or own, stall=self.stall, clock=self.clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,33 +130,65 @@ class Http:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
-        self._pools: dict[str | None, PoolManager] = {}
+        self._pools, self._memory, self._room = Pools(settings), Memory(), Room(settings)
 
     def open(self, location: Location, wanted: Wanted, pace: Pace | None = None) -> Body:
         """The answer to a request for the wanted bytes, not yet read. `pace`: None is the settings' own.
 
         A server that ignores the range answers from byte 0, and so does one that refuses ranges (416): the caller
-        passes over what it has.
+        passes over what it has. Waits while `per_host` bodies from there are open; each is to be closed. Later ranges
+        of a large file go where the hub sent the first, and are of the same object.
 
         Raises:
             HubRefused: and its children; asking again cannot help.
             HubUnavailable: and its children; asking again may help.
             SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
+            ObjectChanged: another object is there than was when an earlier range came.
         """
-        with within(self._settings.clock, self._settings.answer):
-            response, url = self._answer(location, wanted)
-        with _closed_on_error(response):
-            span = body_span(response.status, response.headers, wanted)
-            return Body(response, span, host_of(url), pace or self._settings.pace, self._settings)
+        seat = self._room.take(host_of(location.url))
+        try:
+            with within(self._settings.clock, self._settings.answer):
+                response, url = self._answer(location, wanted)
+            with _closed_on_error(response):
+                span = self._judged(response, url, location, wanted)
+                return Body(response, span, host_of(url), seat, self._settings.terms(pace))
+        except BaseException:
+            seat.leave()
+            raise
+
+    def has_room(self, location: Location) -> bool:
+        """Whether `open` would begin at once."""
+        return self._room.has_seat(host_of(location.url))
 
     def _answer(self, location: Location, wanted: Wanted) -> tuple[BaseHTTPResponse, str]:
-        response, url = self._follow(location, wanted, ranged=not wanted.is_whole)
+        """Of the address that is remembered, else of the hub's own."""
+        for _ in range(2):  # another thread may have learnt a fresh address meanwhile
+            address = self._memory.address(location)
+            if address is None:
+                break
+            try:
+                return self._asked(address, location, wanted)
+            except (HubRefused, HubUnavailable) as error:
+                self._memory.forget(location, address)
+                if error.retryable and not isinstance(error, AddressExpired):
+                    raise
+        return self._asked(location.url, location, wanted)
+
+    def _asked(self, address: str, location: Location, wanted: Wanted) -> tuple[BaseHTTPResponse, str]:
+        response, url = self._follow(address, location, wanted, ranged=not wanted.is_whole)
         if response.status == 416:
             with _closed_on_error(response):
                 check_total(content_range(response.headers)[1], wanted)
             _let_go(response)
-            response, url = self._follow(location, wanted, ranged=False)
+            response, url = self._follow(address, location, wanted, ranged=False)
         return response, url
+
+    def _judged(self, response: BaseHTTPResponse, url: str, location: Location, wanted: Wanted) -> Span:
+        span = body_span(response.status, response.headers, wanted)
+        told = Answered(address=url, etag=strong_etag(response.headers), ranged=response.status == 206)
+        known = self._memory.learn(location, wanted, told)
+        check_unchanged(response.status, response.headers, known, f"{shown(wanted.path)} at {host_of(url)}")
+        return span
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
         """The wanted bytes, which must be few: they are held in memory.
@@ -163,14 +207,15 @@ class Http:
             raise ConnectionCut(f"{body.host} ended its answer early for {shown(wanted.path)}", hint=AGAIN)
         return got
 
-    def _follow(self, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
-        home = origin_of(location.url)
-        url, seen = location.url, set[str]()
+    def _follow(self, url: str, location: Location, wanted: Wanted, *, ranged: bool) -> tuple[BaseHTTPResponse, str]:
+        home, seen = origin_of(location.url), set[str]()
         while True:
             seen.add(url)
             elsewhere = origin_of(url) != home
             headers = {} if elsewhere else dict(location.headers)
-            response = self._request(url, headers | self._own_headers(wanted, ranged=ranged))
+            if ranged:
+                headers |= self._range_headers(url, location, wanted)
+            response = self._pools.get(url, headers)
             with _closed_on_error(response):
                 check_linked_digest(response.headers, wanted)
                 if response.status not in _REDIRECTS:
@@ -185,58 +230,10 @@ class Http:
                     hint="check the hub's endpoint and any proxy in between",
                 )
 
-    def _own_headers(self, wanted: Wanted, *, ranged: bool) -> dict[str, str]:
-        headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
-        if ranged:
-            headers["Range"] = f"bytes={wanted.start}-{wanted.until - 1}"
-        return headers
-
-    def _request(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
-        try:
-            with transport_faults(host_of(url)):
-                return self._pool(url).request(
-                    "GET", url, headers=headers, redirect=False, retries=False, preload_content=False
-                )
-        except ValueError:  # a header that cannot be sent; its text holds the token
-            raise AccessDenied(
-                "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
-            ) from None
-
-    def _pool(self, url: str) -> PoolManager:
-        proxy = _proxy_for(url, self._settings.proxies)
-        if proxy not in self._pools:
-            self._pools[proxy] = _make_pool(proxy, self._settings)
-        return self._pools[proxy]
-
-
-def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
-    import urllib3
-
-    from provision.hubs.http.wire import timed
-
-    timeout = urllib3.Timeout(connect=settings.connect, read=settings.stall)
-    if proxy is None:
-        return timed(urllib3.PoolManager(timeout=timeout, ca_certs=settings.ca_bundle, maxsize=settings.connections))
-    user = urlsplit(proxy)
-    login = f"{unquote(user.username)}:{unquote(user.password or '')}" if user.username else None
-    manager = urllib3.ProxyManager(
-        proxy,
-        proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
-        timeout=timeout,
-        ca_certs=settings.ca_bundle,
-        maxsize=settings.connections,
-    )
-    return timed(manager)
-
-
-def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
-
-    parts = urlsplit(url)
-    if proxy_bypass_environment(parts.netloc, dict(proxies)):
-        return None
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    def _range_headers(self, url: str, location: Location, wanted: Wanted) -> dict[str, str]:
+        known = self._memory.validator(location, url)
+        same = {"If-Range": known.etag} if known else {}
+        return {"Range": f"bytes={wanted.start}-{wanted.until - 1}", **same}
 
 
 @contextmanager

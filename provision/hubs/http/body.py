@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.errors import ConnectionCut, HubRefused, HubUnavailable, NotAHub, Stalled, Unreachable
@@ -11,12 +12,12 @@ from provision.hubs.deadline import within
 from provision.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from urllib3 import BaseHTTPResponse
 
     from provision.hubs import Pace
-    from provision.hubs.http import HttpSettings
+    from provision.hubs.http.room import Seat
 
     Span = tuple[int, int | None]
 
@@ -26,18 +27,27 @@ READ_SIZE = 1024 * 1024
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is asked of a body: the `pace`, and no silence longer than `stall` seconds by the `clock`."""
+
+    pace: Pace
+    stall: float
+    clock: Callable[[], float]
+
+
 class Body:
     """An answer being read: a `Stream`."""
 
-    def __init__(self, response: BaseHTTPResponse, span: Span, host: str, pace: Pace, settings: HttpSettings) -> None:
+    def __init__(self, response: BaseHTTPResponse, span: Span, host: str, seat: Seat, terms: Terms) -> None:
         from provision.hubs.http.wire import answer_of
 
         self.start, self.end = span
         self.host = host
-        self._response, self._answer = response, answer_of(response)
-        self._pace, self._clock = pace, settings.clock
+        self._response, self._answer, self._seat = response, answer_of(response), seat
+        self._pace, self._clock = terms.pace, terms.clock
         self._position, self._waited, self._came = self.start, 0.0, 0
-        self._answer.wait_at_most(min(settings.stall, pace.window))
+        self._answer.wait_at_most(min(terms.stall, terms.pace.window))
 
     def read_into(self, buffer: memoryview) -> int:
         """As `Stream.read_into`. Only time spent waiting counts for the pace, not what the reader does in between.
@@ -52,6 +62,7 @@ class Body:
         with transport_faults(self.host), within(self._clock, self._pace.window):
             count = self._answer.take(buffer)
         self._position += count
+        self._seat.came += count
         if count:
             self._keep_pace(count, self._clock() - began)
         elif buffer and self.end is not None:
@@ -78,6 +89,7 @@ class Body:
             self._response.release_conn()
         self._response.close()
         self._response.release_conn()
+        self._seat.leave()
 
 
 @contextmanager
