@@ -30,8 +30,8 @@ from provision.errors import (
     RepositoryNotFound,
     RevisionNotFound,
 )
-from provision.hubs import Location, Pin, RemoteFile, checked_listing
-from provision.hubs.address import usable
+from provision.hubs import Location, Pace, Pin, RemoteFile, checked_listing
+from provision.hubs.address import origin_of, usable
 from provision.hubs.allowance import (
     ANSWER_LIMIT,
     REDIRECT_LIMIT,
@@ -42,7 +42,7 @@ from provision.hubs.allowance import (
     silent,
     unreachable,
 )
-from provision.hubs.answers import TRANSIENT, refusal, transient
+from provision.hubs.answers import TRANSIENT, check_linked_digest, check_total, refusal, transient
 from provision.names import nearest, shown
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ if TYPE_CHECKING:
 
     from huggingface_hub import HfApi
 
+    from provision.hubs import Stream
+    from provision.hubs.http import Wanted
     from provision.hubs.settings import HubSettings
+    from provision.hubs.xet import Stored
 
 BRANCH = "main"
 
@@ -113,6 +116,43 @@ class HuggingFace:
         page = f"{self._endpoint()}/{quote(pin.repository)}"
         shown_to = (("Authorization", token),) if token else ()
         return Location(url=url, headers=shown_to, page=page, repository=pin.repository)
+
+    def open_xet(self, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Stream:
+        """The wanted bytes from the hub's Xet storage. The first have come when this returns.
+
+        Raises:
+            HubRefused: and its children; the file is not kept there, or hf_xet cannot be used.
+            HubUnavailable: and its children.
+            SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
+        """
+        from provision.hubs.xet import open_stream
+
+        http = self._settings.http
+        pace = pace or Pace(slowest=http.slowest, window=2 * http.stall)
+        return open_stream(self._stored(pin, wanted), wanted, pace, http)
+
+    def _stored(self, pin: Pin, wanted: Wanted) -> Stored:
+        """Where the storage has a file, and a token for it: the library keeps one per commit until nearly its end."""
+        from provision.hubs.xet import Stored
+
+        location = self.location(pin, wanted.path)
+        with self._question(pin.repository, pin.commit or pin.revision) as api:
+            told = api.get_hf_file_metadata(url=location.url)
+            check_total(told.size, wanted)
+            check_linked_digest({"X-Linked-ETag": told.etag or ""}, wanted)
+            if told.xet_file_data is None or not is_sha256(told.xet_file_data.file_hash):
+                raise HubRefused(f"{self._host()} does not keep {shown(wanted.path)} in Xet storage")
+            known = import_module("huggingface_hub.utils._xet").refresh_xet_connection_info(
+                file_data=told.xet_file_data, headers=dict(location.headers)
+            )
+            if origin_of(known.endpoint)[0] != "https" == origin_of(self._endpoint())[0]:
+                raise not_a_hub(self._host(), "leads from https to an address without")
+        return Stored(
+            hash=told.xet_file_data.file_hash,
+            address=known.endpoint,
+            token=known.access_token,
+            expires=known.expiration_unix_epoch,
+        )
 
     @contextmanager
     def _question(self, repository: str, revision: str) -> Iterator[HfApi]:
@@ -211,7 +251,8 @@ def _refusal(answer: Any, repository: str, revision: str, allowance: Allowance) 
         return RevisionNotFound(f"{name} has no revision `{shown(revision)}`", hint="name a branch, tag or commit")
     if not code and status == 404 and "json" not in headers.get("Content-Type", ""):
         return not_a_hub(allowance.host, f"knows nothing of {name} and does not answer as a hub (404)")
-    if code == "RepoNotFound" or status == 404 or (status == 401 and not words.startswith("Invalid credentials")):
+    missing = code == "RepoNotFound" or (status == 404 and code != "EntryNotFound")
+    if missing or (status == 401 and not words.startswith("Invalid credentials")):
         return RepositoryNotFound(
             f"{allowance.host} has no {name} that we may see ({status})",
             hint="check the name; a private repository needs a token (HF_TOKEN)",
@@ -260,8 +301,8 @@ def _client_factory() -> Callable[[], Any]:
             allowance = _asking.get()
             if allowance is None:
                 return super().send(request, **options)
-            send = super().send
-            return _in_time(lambda: _exchange(vendor, send, request, allowance), allowance)
+            send, away = super().send, options.get("follow_redirects") is not False
+            return _in_time(lambda: _exchange(vendor, send, request, allowance, away=away), allowance)
 
     return lambda: Client(event_hooks={"request": [hf_request_event_hook]}, follow_redirects=True, timeout=None)
 
@@ -286,10 +327,10 @@ def _in_time(exchange: Callable[[], Any], allowance: Allowance) -> Any:
     return outcome.result()
 
 
-def _exchange(vendor: Any, send: Callable[..., Any], request: Any, allowance: Allowance) -> Any:
+def _exchange(vendor: Any, send: Callable[..., Any], request: Any, allowance: Allowance, *, away: bool) -> Any:
     """The answer to `request`, read to its end. What may pass is raised here, where the library would try again."""
     try:
-        answer = _follow(send, request, allowance)
+        answer = _follow(send, request, allowance, away=away)
         try:
             limit = ANSWER_LIMIT if "/tree/" in answer.request.url.path else SMALL_LIMIT
             body = allowance.gather(answer.headers, answer.iter_raw(), limit)
@@ -312,8 +353,8 @@ def _exchange(vendor: Any, send: Callable[..., Any], request: Any, allowance: Al
     return vendor.Response(answer.status_code, headers=headers, content=body, request=answer.request)
 
 
-def _follow(send: Callable[..., Any], request: Any, allowance: Allowance) -> Any:
-    """The first answer that is no redirect, not yet read."""
+def _follow(send: Callable[..., Any], request: Any, allowance: Allowance, *, away: bool) -> Any:
+    """The first answer that is no redirect, or without `away` none within the hub; not yet read."""
     connect, stall = allowance.http.connect, allowance.http.stall
     for _ in range(REDIRECT_LIMIT):
         if not allowance.admit(str(request.url)):
@@ -321,8 +362,9 @@ def _follow(send: Callable[..., Any], request: Any, allowance: Allowance) -> Any
         request.headers["Accept-Encoding"] = "identity"
         request.extensions["timeout"] = {"connect": connect, "read": stall, "write": stall, "pool": stall}
         answer = send(request, stream=True, follow_redirects=False)
-        if answer.next_request is None:
+        following = answer.next_request
+        if following is None or not (away or origin_of(str(following.url)) == origin_of(allowance.endpoint)):
             return answer
         answer.close()
-        request = answer.next_request
+        request = following
     raise not_a_hub(allowance.host, "redirects in a circle")
