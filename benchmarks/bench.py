@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from material import REPOSITORY
-from measurement import Command, measure
+from measurement import Command, measure, measure_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hub import Hub
     from material import Material
+    from measurement import Run
 
 BIN = Path(sys.executable).parent
 PROJECTS = {"hf": "from-hf", "modelscope": "from-modelscope"}
 """Which project is filled from which hub."""
+CONNECTIONS = "--connections"
 
 _HASH_IN_PYTHON = "import hashlib, sys; print(hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256').hexdigest())"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -43,7 +47,10 @@ def hashing() -> Hashing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """`folder` is where runs happen, `where` says so in words; `disk` is on a disk. Each contender has `runs` turns."""
+    """`folder` is where runs happen, `where` says so in words; `disk` is on a disk. Each contender has `runs` turns.
+
+    Commands are started `through` another program where they must. `small`: little of everything, to try it out.
+    """
 
     folder: Path
     where: str
@@ -52,18 +59,28 @@ class Bench:
     hub: Hub
     material: Material
     runs: int
+    small: bool
+    through: tuple[str, ...] = ()
 
     def command(self, place: Path, program: str, *arguments: str, code: int = 0) -> Command:
-        """`program` of our own environment, with a home below `place`."""
-        return Command(
-            argv=(str(BIN / program), *arguments), cwd=place, environment=environment(self.hub, place), code=code
-        )
+        """`program` of our own environment, else of the system, with a home below `place`."""
+        own = BIN / program
+        argv = *self.through, str(own) if own.exists() else program, *arguments
+        return Command(argv=argv, cwd=place, environment=environment(self.hub, place), codes=(code,))
 
-    def fill(self, place: Path, scheme: str) -> Command:
+    def counted(self, *commands: Command) -> Run:
+        """Run `commands` one after the other, and count what leaves the hub."""
+        self.material.warm()
+        before = self.hub.sent()
+        run = measure_all(commands)
+        return replace(run, sent=self.hub.sent() - before)
+
+    def fill(self, place: Path, scheme: str, connections: int | None = None) -> Command:
         """`provision fill` of `place`/volume from the hub of `scheme`."""
         (place / "volume").mkdir(exist_ok=True)
         where = "--manifests", str(self.manifests), "--volume", "volume"
-        return self.command(place, "provision", "fill", PROJECTS[scheme], *where, "--quiet")
+        width = () if connections is None else (CONNECTIONS, str(connections))
+        return self.command(place, "provision", "fill", PROJECTS[scheme], *where, *width, "--quiet")
 
     def verify(self, place: Path, *options: str, code: int = 0) -> Command:
         """`provision verify` of `place`/volume."""
@@ -90,9 +107,19 @@ class Bench:
         argv = ("sh", "-c", script, "sh", str(names), cores, *hashing().argv)
         return Command(argv=argv, cwd=place, environment=environment(self.hub, place))
 
+    @contextmanager
+    def elsewhere(self, name: str, material: Material, hub: Hub, through: tuple[str, ...] = ()) -> Iterator[Bench]:
+        """The same bench with other `material`, served by another `hub`."""
+        other = replace(self, manifests=self.folder / f"{name}-manifests", hub=hub, material=material, through=through)
+        other.lock()
+        try:
+            yield other
+        finally:
+            shutil.rmtree(other.manifests)
+
     def lock(self) -> None:
         """Write the manifests, and have them locked."""
-        self.manifests.mkdir()
+        self.manifests.mkdir(parents=True)
         for scheme, project in PROJECTS.items():
             text = f"project: {project}\nmodels:\n  - {{source: '{scheme}://{REPOSITORY}', target: weights}}\n"
             (self.manifests / f"{project}.yaml").write_text(text, encoding="utf-8")
@@ -109,5 +136,5 @@ def environment(hub: Hub, place: Path) -> dict[str, str]:
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": urlsplit(hub.endpoint).hostname or "",
     }

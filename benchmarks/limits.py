@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from bench import hashing
-from material import REPOSITORY
 from measurement import Command, Contender, measure, take_turns
 from page import Row, Section, rate
 
@@ -26,9 +24,11 @@ rate, the server holds it back, not the tool."""
 def limits(bench: Bench) -> Section:
     """The wire alone, and sha256 alone."""
     files = bench.material.files
-    addresses = [_address(bench.hub.endpoint, path.name) for path in files]
+    addresses = [bench.hub.address(path.name) for path in files]
     wire = Command(
-        argv=(sys.executable, str(_HERE / "wire.py"), *addresses), cwd=bench.folder, environment={"PATH": "/usr/bin"}
+        argv=(sys.executable, str(_HERE / "wire.py"), str(len(files)), *addresses),
+        cwd=bench.folder,
+        environment={"PATH": "/usr/bin"},
     )
     contenders = [
         Contender(name="the wire", work=lambda _: measure(wire)),
@@ -40,8 +40,3 @@ def limits(bench: Bench) -> Section:
     )
     told = TOLD.format(material=bench.material.mebibytes, hashing=hashing().name)
     return Section(title="Limits", told=told, rows=rows, heads=("", "rate", "CPU"))
-
-
-def _address(endpoint: str, name: str) -> str:
-    query = urlencode({"Revision": "master", "FilePath": name})
-    return f"{endpoint}/api/v1/models/{REPOSITORY}/repo?{query}"

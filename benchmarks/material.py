@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 MIB = 1024 * 1024
 REPOSITORY = "acme/weights"
@@ -26,6 +26,11 @@ class Material:
     size: int
 
     @property
+    def copy(self) -> tuple[Path, ...]:
+        """Where the files are below a folder that they were fetched to."""
+        return tuple(Path("volume", path.name) for path in self.files)
+
+    @property
     def mebibytes(self) -> str:
         """As the page tells it: `1024 + 512 MiB`."""
         return " + ".join(str(path.stat().st_size // MIB) for path in self.files) + " MiB"
@@ -40,12 +45,32 @@ class Material:
 
 def prepare(root: Path, mebibytes: Sequence[int]) -> Material:
     """Write one file of each size, the largest first, and lay them out for both hubs."""
-    one, other = root / "modelscope" / REPOSITORY, root / "hf" / REPOSITORY
-    one.mkdir(parents=True)
-    other.mkdir(parents=True)
-    files = tuple(one / f"part-{index}.safetensors" for index in range(len(mebibytes)))
+    folder = _folder(root)
+    files = tuple(folder / f"part-{index}.safetensors" for index in range(len(mebibytes)))
     for path, tensors in zip(files, mebibytes, strict=True):
         write_weights(path, tensors)
+    return _for_both(root, files)
+
+
+def prepare_small(root: Path, count: int, size: int) -> Material:
+    """Write `count` files of chance, `size` bytes each, of a kind that hubs keep in git and send themselves."""
+    folder = _folder(root)
+    files = tuple(folder / f"part-{index:05}.txt" for index in range(count))
+    for path in files:
+        path.write_bytes(os.urandom(size))
+    return _for_both(root, files)
+
+
+def _folder(root: Path) -> Path:
+    folder = root / "modelscope" / REPOSITORY
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _for_both(root: Path, files: tuple[Path, ...]) -> Material:
+    other = root / "hf" / REPOSITORY
+    other.mkdir(parents=True)
+    for path in files:
         (other / path.name).hardlink_to(path)
     return Material(root=root, files=files, size=sum(path.stat().st_size for path in files))
 

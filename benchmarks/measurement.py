@@ -33,25 +33,36 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What is run, where, and the exit code that it must have."""
+    """What is run, where, and the exit codes of which it must have one."""
 
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str]
-    code: int = 0
+    codes: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What it took: `seconds` of the wall, `cpu` seconds in user and kernel mode, `peak` bytes resident."""
+    """What it took: `seconds` of the wall, `cpu` seconds in user and kernel mode, `peak` bytes resident.
+
+    `sent`: bytes of files that left the server meanwhile, where that was counted. `code`: how it ended.
+    """
 
     seconds: float
     cpu: float
     peak: int
+    sent: int = 0
+    code: int = 0
 
     def then(self, other: Run) -> Run:
         """Both, one after the other."""
-        return Run(seconds=self.seconds + other.seconds, cpu=self.cpu + other.cpu, peak=max(self.peak, other.peak))
+        return Run(
+            seconds=self.seconds + other.seconds,
+            cpu=self.cpu + other.cpu,
+            peak=max(self.peak, other.peak),
+            sent=self.sent + other.sent,
+            code=other.code,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +95,11 @@ class Measurement:
         """The highest."""
         return max(run.peak for run in self.runs)
 
+    @property
+    def sent(self) -> float:
+        """The median."""
+        return statistics.median(run.sent for run in self.runs)
+
 
 def measure(command: Command, meanwhile: Callable[[int], None] | None = None) -> Run:
     """Run `command` to its end. `meanwhile` is handed its process id right after its start.
@@ -106,11 +122,16 @@ def measure(command: Command, meanwhile: Callable[[int], None] | None = None) ->
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != command.code:
+        if process.returncode not in command.codes:
             words.seek(0)
             told = words.read().decode(errors="replace")[-_TOLD:]
             raise CommandFailed(f"{' '.join(command.argv)}\nended with {process.returncode}\n{told}")
-    return Run(seconds=seconds, cpu=usage.ru_utime + usage.ru_stime, peak=usage.ru_maxrss * RSS_UNIT)
+    return Run(
+        seconds=seconds,
+        cpu=usage.ru_utime + usage.ru_stime,
+        peak=usage.ru_maxrss * RSS_UNIT,
+        code=process.returncode,
+    )
 
 
 def measure_all(commands: Sequence[Command]) -> Run:
@@ -122,17 +143,17 @@ def measure_all(commands: Sequence[Command]) -> Run:
     return total
 
 
-def take_turns(contenders: Sequence[Contender], runs: int, below: Path) -> list[Measurement]:
+def take_turns(contenders: Sequence[Contender], runs: int, below: Path, *, idle: int = 1) -> list[Measurement]:
     """Measure all `contenders` `runs` times: A B A B, so that what the machine does meanwhile meets them alike.
 
-    One turn more comes first and does not count: it finds caches cold, and memory that a virtual machine has not got.
+    `idle` turns more come first and do not count: they find caches cold, and memory that a virtual machine has not got.
     """
     taken: list[list[Run]] = [[] for _ in contenders]
-    for _ in range(1 + runs):
+    for _ in range(idle + runs):
         for contender, list_of_runs in zip(contenders, taken, strict=True):
             list_of_runs.append(in_fresh_folder(below, contender.work))
     return [
-        Measurement(name=contender.name, runs=tuple(list_of_runs[1:]))
+        Measurement(name=contender.name, runs=tuple(list_of_runs[idle:]))
         for contender, list_of_runs in zip(contenders, taken, strict=True)
     ]
 

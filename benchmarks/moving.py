@@ -122,7 +122,7 @@ def _fetched_twice(bench: Bench, tool: Tool, place: Path) -> int:
         unread = _unread(bench.hub)
         os.kill(pid, signal.SIGKILL)
 
-    measure(replace(command, code=-signal.SIGKILL), kill)
+    measure(replace(command, codes=(-signal.SIGKILL,)), kill)
     _settled(bench.hub)
     measure(command)
     return bench.hub.sent() - began - unread - bench.material.size

@@ -60,13 +60,20 @@ class Row:
         return self.what, self.ours, self.peer, ratio, self.budget.shown if self.budget else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table with heads of its own."""
+
+    cells: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A table under a heading, with what a reader must know about how it came about. `heads` may leave out the last."""
 
     title: str
     told: str
-    rows: tuple[Row, ...]
+    rows: tuple[Row | Line, ...]
     heads: tuple[str, ...] = HEADS
 
 
@@ -79,7 +86,7 @@ def compared(what: str, ours: float, peer: float, texts: tuple[str, str], most: 
 
 def wall(what: str, ours: Measurement, peer: Measurement, most: float | None = None) -> Row:
     """Wall clock, medians, with the fastest and the slowest run."""
-    return compared(what, ours.seconds, peer.seconds, (_spread(ours), f"{_spread(peer)} {peer.name}"), most)
+    return compared(what, ours.seconds, peer.seconds, (spread(ours), f"{spread(peer)} {peer.name}"), most)
 
 
 def cpu(what: str, ours: Measurement, peer: Measurement, most: float | None = None) -> Row:
@@ -104,7 +111,8 @@ def rate(size: int, seconds: float) -> str:
     return f"{size / seconds / 1e6:,.0f} MB/s"
 
 
-def _spread(measurement: Measurement) -> str:
+def spread(measurement: Measurement) -> str:
+    """The median of the wall, with the fastest and the slowest run."""
     seconds = [run.seconds for run in measurement.runs]
     return f"{measurement.seconds:.2f} s ({min(seconds):.2f}-{max(seconds):.2f})"
 
@@ -130,6 +138,13 @@ def machine() -> list[str]:
         f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}",
         f"before the start, {load()}",
+    ]
+
+
+def at_the_end() -> list[str]:
+    """What is known only then."""
+    return [
+        f"at the end, {load()}",
         f"peaks under {mib(_own_peak())} are not told apart: a child starts with what its parent holds (getrusage)",
     ]
 

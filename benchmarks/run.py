@@ -9,19 +9,21 @@ import tempfile
 from pathlib import Path
 
 from bench import Bench
-from filling import filling, filling_on_disk
+from filling import filling, filling_on_disk, filling_small, filling_widths
 from hub import serving
 from limits import limits
 from material import MIB, prepare
 from measurement import CommandFailed
 from moving import flipped, killed
-from page import load, machine, page, table
+from page import at_the_end, machine, page, table
 from verifying import verifying_full, verifying_quick
 
 SCENARIOS = {
     "limits": limits,
     "fill": filling,
+    "small": filling_small,
     "disk": filling_on_disk,
+    "connections": filling_widths,
     "killed": killed,
     "flipped": flipped,
     "full": verifying_full,
@@ -76,13 +78,14 @@ def _bench(memory: Path, disk: Path, sizes: tuple[int, ...], arguments: argparse
             hub=hub,
             material=material,
             runs=arguments.runs,
+            small=arguments.small,
         )
         bench.lock()
         sections = []
         for name in arguments.only or SCENARIOS:
             sections.append(SCENARIOS[name](bench))
             _show(table(sections[-1]))
-    return page(sections, [*facts, f"at the end, {load()}"])
+    return page(sections, [*facts, *at_the_end()])
 
 
 def _show(text: str) -> None:
