@@ -35,7 +35,7 @@ line; `aria2c` and `curl` fetch from ModelScope's addresses. `aria2c` has {strea
 
 TOLD_SMALL = """\
 {count:,} files of {size} KiB, medians of {runs} turns. Python serves them, from memory: a trivial client that throws
-them away over {streams} kept connections gets {ceiling:,.0f} files a second, which is the most that anyone gets here."""
+them away over {streams} kept connections gets {ceiling:,.0f} files a second, which is the most that anyone gets."""
 
 TOLD_WIDTHS = """\
 `provision fill --connections N` of {material} from ModelScope's side over loopback, medians of {runs} turns."""

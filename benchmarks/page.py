@@ -118,13 +118,16 @@ def spread(measurement: Measurement) -> str:
 
 
 def table(section: Section) -> str:
-    """The section in Markdown, its columns aligned so that a terminal shows it well."""
+    """The section in Markdown, its columns aligned so that a terminal shows it well. Without rows it is text only."""
+    told = f"## {section.title}\n\n{textwrap.fill(section.told, WIDTH, break_on_hyphens=False)}\n"
+    if not section.rows:
+        return told
     lines = [section.heads, *(row.cells[: len(section.heads)] for row in section.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     first, *others = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     padded = [first, ["-" * width for width in widths], *others]
     body = "\n".join(f"| {' | '.join(line)} |" for line in padded)
-    return f"## {section.title}\n\n{textwrap.fill(section.told, WIDTH)}\n\n{body}\n"
+    return f"{told}\n{body}\n"
 
 
 def page(sections: Sequence[Section], facts: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ HF = Tool(
 )
 HF_ALONE = Tool(name="hf download", proves="nothing", scheme="hf", commands=lambda bench, place: [bench.hf(place)])
 ARIA2 = Tool(
-    name=f"aria2c -x{STREAMS}",
+    name=f"aria2c -x{STREAMS} -s{STREAMS} -k1M",
     proves="sha256",
     scheme="modelscope",
     commands=lambda bench, place: [aria2(bench, place)],
@@ -97,7 +97,7 @@ def aria2(bench: Bench, place: Path, *options: str) -> Command:
         ),
         encoding="utf-8",
     )
-    width = f"-x{STREAMS}", f"-s{STREAMS}", "--file-allocation=none"
+    width = f"-x{STREAMS}", f"-s{STREAMS}", "-k1M", "--file-allocation=none"
     quiet = "--no-conf", "--quiet", "--dir=volume", f"--input-file={given}"
     return bench.command(place, "aria2c", *width, *quiet, *options)
 

@@ -17,6 +17,7 @@ from measurement import CommandFailed
 from moving import flipped, killed
 from page import at_the_end, machine, page, table
 from verifying import verifying_full, verifying_quick
+from wide import wide
 
 SCENARIOS = {
     "limits": limits,
@@ -24,6 +25,7 @@ SCENARIOS = {
     "small": filling_small,
     "disk": filling_on_disk,
     "connections": filling_widths,
+    "wide": wide,
     "killed": killed,
     "flipped": flipped,
     "full": verifying_full,
