@@ -35,6 +35,7 @@ class RawServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, 0), family=family)
         self.port = self._listening.getsockname()[1]
+        self._host = f"[{host}]" if family == socket.AF_INET6 else host
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
@@ -49,7 +50,7 @@ class RawServer:
 
     @property
     def address(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
 
     def _run(self) -> None:
         while True:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import ssl
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, formatdate
@@ -279,106 +274,6 @@ def test_a_token_that_no_header_can_carry_is_not_shown(token):
         http().read(replace(location, url=server.address), WANTED)
     assert raised.value.__cause__ is None
     assert token not in f"{raised.value!r} {raised.value.hint} {location!r}"
-
-
-def closed_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
-
-
-def test_a_port_that_nobody_listens_on_says_so():
-    with pytest.raises(Unreachable, match="refused"):
-        http().read(Location(url=f"http://127.0.0.1:{closed_port()}/"), WANTED)
-
-
-def test_a_proxy_is_used_with_its_login_and_sees_where_we_want_to_go():
-    with RawServer(OK) as proxy:
-        proxies = {"http": f"http://me:p%40ss@127.0.0.1:{proxy.port}"}
-        assert http(proxies=proxies).read(Location(url="http://hub.invalid/a.bin"), WANTED) == DATA
-    assert proxy.log[0].startswith("GET http://hub.invalid/a.bin HTTP/1.1")
-    assert "bWU6cEBzcw==" in proxy.log[0]  # me:p@ss
-
-
-@pytest.mark.parametrize("no", ["127.0.0.1", "*", ".example,127.0.0.1"])
-def test_no_proxy_is_honoured(no):
-    with RawServer(OK) as server:
-        assert read(server, proxies={"http": f"http://127.0.0.1:{closed_port()}", "no": no}) == DATA
-
-
-def test_all_proxy_and_a_bare_host_are_understood():
-    with RawServer(OK) as proxy:
-        assert (
-            http(proxies={"all": f"127.0.0.1:{proxy.port}"}).read(Location(url="http://hub.invalid/"), WANTED) == DATA
-        )
-
-
-@pytest.mark.parametrize("url", ["http://hub.invalid/", "https://hub.invalid/"])
-def test_a_proxy_that_is_away_is_named_as_such(url):
-    proxies = {scheme: f"http://me:secret@127.0.0.1:{closed_port()}" for scheme in ("http", "https")}
-    with pytest.raises(Unreachable) as raised:
-        http(proxies=proxies).read(Location(url=url), WANTED)
-    assert "proxy" in f"{raised.value} {raised.value.hint}"
-    assert "secret" not in f"{raised.value} {raised.value.hint}"
-
-
-def test_a_proxy_that_wants_a_login_is_named_as_such():
-    refusal = head("407 Proxy Authentication Required", Content_Length=0)
-    with RawServer(refusal) as proxy, pytest.raises(Unreachable, match="proxy"):
-        http(proxies={"https": f"http://127.0.0.1:{proxy.port}"}).read(Location(url="https://hub.invalid/"), WANTED)
-    assert proxy.log[0].startswith("CONNECT hub.invalid:443")
-
-
-def test_a_proxy_of_another_kind_is_refused_at_once():
-    with pytest.raises(HubRefused) as raised:
-        http(proxies={"all": "socks5://127.0.0.1:1080"}).read(Location(url="http://hub.invalid/"), WANTED)
-    assert not raised.value.retryable
-    assert "ALL_PROXY" in raised.value.hint
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that nobody knows, with its key in the same file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl program makes the certificate, and is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-    made = folder / "certificate.pem", folder / "key.pem"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(made[0]), "-keyout", str(made[1])]
-    subprocess.run([*words.split(), *names], check=True, capture_output=True)
-    return made
-
-
-@pytest.fixture
-def tls(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
-
-
-def test_a_ca_bundle_of_ones_own_is_believed(certificate, tls):
-    with RawServer(OK, tls=tls) as server:
-        assert read(server, ca_bundle=str(certificate[0])) == DATA
-
-
-def test_a_certificate_that_nobody_vouches_for_is_not(tls):
-    with RawServer(OK, tls=tls) as server, pytest.raises(Unreachable, match="self-signed certificate"):
-        read(server)
-    assert server.log == []
-
-
-def test_https_does_not_go_on_without_the_s(certificate, tls):
-    with RawServer(OK) as plain:
-        down = head("302 Found", Location=f"{plain.address}/b", Content_Length=0)
-        with RawServer(down, tls=tls) as server, pytest.raises(NotAHub, match="refused"):
-            read(server, ca_bundle=str(certificate[0]))
-    assert plain.log == []
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this machine has no IPv6")  # noqa: PTH110
-def test_an_ipv6_address_is_an_address():
-    with RawServer(OK, host="::1") as server:
-        assert http().read(Location(url=f"http://[::1]:{server.port}/a.bin"), WANTED) == DATA
 
 
 def test_one_connection_to_each_host_serves_file_after_file(tmp_path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from provision.hubs.deadline import check_deadline
 
@@ -35,14 +36,14 @@ TLS gives one record (16 KiB) at a time, however many have come: enough of them 
 class _Incoming(io.RawIOBase):
     """What a socket receives."""
 
-    def __init__(self, stream: io.RawIOBase) -> None:
-        self._stream = stream
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
+        self._stream, self._socket = stream, sock  # the one keeps the other open, and reads through more layers
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        count: int | None = self._stream.readinto(buffer)
+    def readinto(self, buffer: Any) -> int:
+        count = self._socket.recv_into(buffer)
         check_deadline()
         return count
 
@@ -63,8 +64,9 @@ class Answer(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp: Any = _Buffered(_Incoming(self.fp.detach()))
-        self._socket = sock
+        self.fp: Any = _Buffered(_Incoming(self.fp.detach(), sock))
+        self._socket, self._poll = sock, select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     def wait_at_most(self, seconds: float) -> None:
         """From here on, a silence of `seconds` is a TimeoutError."""
@@ -98,11 +100,7 @@ class Answer(HTTPResponse):
 
     def _has_more(self) -> bool:
         """Whether something is there, or comes at once."""
-        if self.isclosed():
-            return False
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(_SOON))
+        return not self.isclosed() and bool(self._poll.poll(_SOON))
 
 
 class _Answered:
@@ -121,7 +119,12 @@ class _Connection(_Answered, HTTPConnection):  # type: ignore[misc]
 
 
 class _SecureConnection(_Answered, HTTPSConnection):  # type: ignore[misc]
-    pass
+    def connect(self) -> None:
+        """What ends during the handshake never was a connection; urllib3 says so only of what ends before."""
+        try:
+            super().connect()
+        except ConnectionError as error:
+            raise NewConnectionError(self, "the handshake was cut") from error
 
 
 class _Pool(HTTPConnectionPool):
