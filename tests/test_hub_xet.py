@@ -21,7 +21,7 @@ from xet_hub import XET_TOKEN, announce, lends
 from provision import errors
 from provision.hubs import Pace, Pin
 from provision.hubs.http import Wanted
-from provision.hubs.xet import BLOCK, Stored, XetStream, _meaning, open_stream
+from provision.hubs.xet import BLOCK, STREAMS, Stored, XetStream, _meaning, open_stream
 from provision.serve.folder import Folder
 from provision.serve.settings import Settings
 
@@ -333,7 +333,6 @@ def test_streams_that_are_closed_while_they_wait_leave_nothing_behind(cas, conte
             stream(cas, content, stall=0.05)
         threads.append(count("/proc/self/task"))
         memory.append(resident())
-    cas.closing.set()  # the store's own threads and sockets end
 
     assert wait_until(lambda: len(vendor_threads()) <= 4), vendor_threads()  # those it starts once, for its log
     assert max(threads) < min(threads) + 60  # the store's one per request that stands
@@ -369,6 +368,20 @@ def test_a_closed_stream_does_not_disturb_another(cas, content) -> None:
     assert same(read(other), content)
     assert closed.read_into(memoryview(bytearray(10))) == 0
     closed.close()
+
+
+def test_there_are_few_streams_at_once_and_the_next_waits_for_its_turn(cas, content) -> None:
+    open_ones = [stream(cas, content) for _ in range(STREAMS)]
+    with pytest.raises(errors.Stalled, match=r"none .* ends"):
+        stream(cas, content, answer=0.2)
+    timer = threading.Timer(0.2, open_ones[0].close)
+    timer.start()
+
+    last = stream(cas, content, answer=10.0)
+
+    for one in open_ones:
+        one.close()
+    assert same(read(last), content)
 
 
 def test_without_hf_xet_or_with_an_old_one_the_error_says_so(monkeypatch, cas, content) -> None:

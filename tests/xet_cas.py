@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -160,8 +161,10 @@ class Fault:
 
 
 def stalls(handler: _Handler, _rest: memoryview) -> None:
-    """Nothing more, for as long as the store stands."""
-    handler.cas.closing.wait()
+    """Nothing more, for as long as the client waits and the store stands."""
+    while not handler.cas.closing.is_set() and not select.select([handler.connection], [], [], 0.1)[0]:
+        pass
+    handler.close_connection = True
 
 
 def cuts(handler: _Handler, _rest: memoryview) -> None:
@@ -197,11 +200,15 @@ def refuses(status: int, body: bytes = b"") -> Spoil:
 
 @dataclass(slots=True)
 class Cas:
-    """The store behind HTTP on 127.0.0.1, as a context manager. `routes`: the versions of its API that it knows."""
+    """The store behind HTTP on 127.0.0.1, as a context manager. `routes`: the versions of its API that it knows.
+
+    `latency`: seconds until an answer begins.
+    """
 
     store: XetStore
     routes: tuple[str, ...] = ("v1", "v2")
     token: str | None = None
+    latency: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
@@ -247,6 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         self._asked = Asked(kind=kind, path=path, range=self._range(), token=token)
         self.cas.asked.append(self._asked)
+        self.cas.closing.wait(self.cas.latency)
         fault = next((fault for fault in self.cas.faults if fault.takes(kind)), None)
         if kind == "other" or (version and version not in self.cas.routes):
             self._refuse(404)

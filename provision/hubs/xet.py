@@ -9,6 +9,7 @@ Each stream has a session of its own, because only the end of a session wakes wh
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 from concurrent.futures import Future, wait
@@ -39,7 +40,15 @@ if TYPE_CHECKING:
     from provision.hubs.http import HttpSettings, Wanted
 
 BLOCK = 2_000_000
-"""Bytes of a file that are asked for at once. One stream holds about six times as much."""
+"""Bytes of a file that are asked for at once. Larger blocks cost memory, smaller ones requests: two for each."""
+
+STREAMS = 4
+"""Most streams at once in this process. Together they take some 80 MiB; whoever wants a fifth waits for its turn."""
+
+_turns = threading.BoundedSemaphore(STREAMS)
+
+_ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h: how many heaps the threads of a process share (mallopt(3))."""
 
 OLDEST = (1, 7)
 """Before, a stream held the interpreter's lock while it waited (hf_xet 1.6): nobody could notice that it stalls."""
@@ -67,7 +76,7 @@ class XetStream:
     """A `Stream` of `span`, from the storage at `host`. Its first block has come when it is made."""
 
     def __init__(
-        self, session: Any, blocks: Iterator[bytes], span: tuple[int, int], host: str, patience: _Patience
+        self, session: _Session, blocks: Iterator[bytes], span: tuple[int, int], host: str, patience: _Patience
     ) -> None:
         self.start, self.end = span
         self.host = host
@@ -93,8 +102,8 @@ class XetStream:
     def close(self) -> None:
         """End the session: its connections, its memory, and whatever thread waits for it."""
         self._ready = memoryview(b"")
-        self._position = self.end
-        self._session.sigint_abort()
+        self._position, self._blocks = self.end, iter(())
+        self._session.end()
 
     def _take(self) -> None:
         """Wait for the next block."""
@@ -107,6 +116,37 @@ class XetStream:
         if self._position > self.end:
             raise NotAHub(f"{self.host} sends more than was asked for", hint=_OVER_HTTP)
         self._ready = memoryview(block)
+
+
+class _Session:
+    """One of the library's sessions, and one of the turns there are."""
+
+    def __init__(self, host: str, settings: HttpSettings) -> None:
+        make, config = _vendor().XetSession, _config(settings)
+        if not _turns.acquire(timeout=settings.answer):
+            raise Stalled(f"{STREAMS} streams from Xet storage are under way, none from {host} ends", hint=AGAIN)
+        try:
+            self.vendor = make(config)
+        except BaseException:
+            _turns.release()
+            raise
+        self._is_open = True
+
+    def end(self) -> None:
+        """Cut its connections, and wake what waits for them. May be called again."""
+        if self._is_open:
+            self._is_open = False
+            self.vendor.sigint_abort()
+            _turns.release()
+
+    @contextmanager
+    def ended_on_error(self) -> Iterator[None]:
+        """Whatever fails within ends the session."""
+        try:
+            yield
+        except BaseException:
+            self.end()
+            raise
 
 
 class _Patience:
@@ -139,9 +179,9 @@ def open_stream(stored: Stored, wanted: Wanted, pace: Pace, settings: HttpSettin
         HubUnavailable: and its children; another transport may help sooner.
     """
     host = host_of(stored.address)
-    session = _vendor().XetSession(_config(settings))
-    with _ended_on_error(session):
-        blocks = _answer(lambda: _blocks(session, stored, wanted, settings), settings.answer, host, settings.now)
+    session = _Session(host, settings)
+    with session.ended_on_error():
+        blocks = _answer(lambda: _blocks(session.vendor, stored, wanted, settings), settings.answer, host, settings.now)
         span = wanted.start, wanted.size if wanted.end is None else wanted.end
         return XetStream(session, blocks, span, host, _Patience(host, pace, settings))
 
@@ -166,9 +206,9 @@ def _config(settings: HttpSettings) -> Any:
             {
                 "reconstruction.min_reconstruction_fetch_size": BLOCK,
                 "reconstruction.max_reconstruction_fetch_size": BLOCK,
-                "reconstruction.download_buffer_size": BLOCK,
+                "reconstruction.download_buffer_size": 2 * BLOCK,
                 "reconstruction.download_buffer_perfile_size": 0,
-                "reconstruction.download_buffer_limit": BLOCK,
+                "reconstruction.download_buffer_limit": 2 * BLOCK,
                 "chunk_cache.size_bytes": 0,
                 "telemetry.enabled": False,
                 "client.connect_timeout": timedelta(seconds=settings.connect),
@@ -202,13 +242,15 @@ def _vendor() -> Any:
     return hf_xet
 
 
-@contextmanager
-def _ended_on_error(session: Any) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        session.sigint_abort()
-        raise
+def share_heaps() -> None:
+    """Let all threads of this process share two heaps: with one for each, streams take twice what they hold.
+
+    Of use only while there are few threads: glibc settles their number once. Where malloc has no such setting, nothing
+    is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 2)
 
 
 def _answer(call: Callable[[], T], seconds: float, host: str, now: Callable[[], float]) -> T:
