@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from material import MIB
 from measurement import CommandFailed, in_fresh_folder, measure
 from page import Budget, Row, Section, mib
+from peers import ARIA2, aria2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
     from measurement import Command
 
 PIECE = 16 * MIB
+STREAMS = 8  # of `provision fill`, so that the budget is known
 TURNS = 3  # bytes scatter little
 LOOK = 0.002  # seconds between two looks at the server's count
 QUIET = 0.1  # seconds in which nothing leaves the server any more
 
 TOLD_KILLED = """\
 kill -9 when half of {material} has left the server, then the same command again to its end. Told is what was fetched
-twice: all that the two runs read from their connections, less one whole copy. Budget: a piece for each open stream."""
+twice: all that the two runs read from their connections, less one whole copy. `provision fill` has {streams}
+connections, and a budget of one piece of 16 MiB for each. `aria2c` notes its place once a minute unless
+`--auto-save-interval` says otherwise.{skipped}"""
 
 TOLD_FLIPPED = """\
 One byte in the middle of the largest file ({largest}) is flipped, length and time stamp as before. `provision verify`
-and `hf cache verify` find it; then `provision fill`, `modelscope download` and `hf download --force-download` of that
-file mend it. Told is what left the server."""
+and `hf cache verify` find it; then `provision fill`, `modelscope download`, `hf download --force-download` of that file
+and `aria2c --check-integrity` mend it. Told is what left the server.{skipped}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,25 +54,44 @@ class Tool:
 
 def killed(bench: Bench) -> Section:
     """What is fetched twice after kill -9."""
-    twice = _medians(bench, _fetched_twice)
-    streams = len(bench.material.files)
-    told = TOLD_KILLED.format(material=bench.material.mebibytes)
-    return Section(title="Killed half way", told=told, rows=_rows("fetched twice", twice, streams * PIECE))
+    tools = [*_clients(bench), *_aria2(bench, "-c"), *_aria2(bench, "-c", "--auto-save-interval=1")]
+    twice = _medians(bench, tools, _fetched_twice)
+    told = TOLD_KILLED.format(material=bench.material.mebibytes, streams=STREAMS, skipped=_skipped())
+    return Section(title="Killed half way", told=told, rows=_rows("fetched twice", twice, STREAMS * PIECE))
 
 
 def flipped(bench: Bench) -> Section:
     """What is fetched to mend one byte."""
-    fetched = _medians(bench, _fetched_to_mend)
-    told = TOLD_FLIPPED.format(largest=mib(bench.material.files[0].stat().st_size))
+    fetched = _medians(bench, [*_clients(bench), *_aria2(bench, "--check-integrity=true")], _fetched_to_mend)
+    told = TOLD_FLIPPED.format(largest=mib(bench.material.files[0].stat().st_size), skipped=_skipped())
     return Section(title="One flipped byte", told=told, rows=_rows("fetched", fetched, PIECE))
 
 
-def _tools(bench: Bench) -> list[Tool]:
+def _aria2(bench: Bench, *options: str) -> list[Tool]:
+    """aria2c with `options`, where it is installed."""
+    if ARIA2.absent:
+        return []
+    name = " ".join(["aria2c", *options])
+    return [
+        Tool(
+            name=name,
+            fetch=lambda place: aria2(bench, place, *options),
+            find=None,
+            mend=lambda place, _: aria2(bench, place, *options),
+        )
+    ]
+
+
+def _skipped() -> str:
+    return f" aria2c is {ARIA2.absent}." if ARIA2.absent else ""
+
+
+def _clients(bench: Bench) -> list[Tool]:
     ours = Tool(
         name="provision",
-        fetch=lambda place: bench.fill(place, "modelscope"),
+        fetch=lambda place: bench.fill(place, "modelscope", STREAMS),
         find=lambda place: bench.verify(place, code=3),
-        mend=lambda place, _: bench.fill(place, "modelscope"),
+        mend=lambda place, _: bench.fill(place, "modelscope", STREAMS),
     )
     modelscope = Tool(
         name="modelscope download",
@@ -85,8 +108,7 @@ def _tools(bench: Bench) -> list[Tool]:
     return [ours, modelscope, hf]
 
 
-def _medians(bench: Bench, count: Callable[[Bench, Tool, Path], int]) -> dict[str, float]:
-    tools = _tools(bench)
+def _medians(bench: Bench, tools: list[Tool], count: Callable[[Bench, Tool, Path], int]) -> dict[str, float]:
     counts: dict[str, list[int]] = {tool.name: [] for tool in tools}
     for _ in range(min(bench.runs, TURNS)):
         for tool in tools:

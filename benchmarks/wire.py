@@ -19,7 +19,7 @@ class Origin:
     def __init__(self, netloc: str) -> None:
         host, _, port = netloc.partition(":")
         self._socket = socket.create_connection((host, int(port)))
-        self._head = self._socket.makefile("rb", buffering=READ_SIZE)
+        self._head = self._socket.makefile("rb")
         self._buffer = bytearray(READ_SIZE)
         self._netloc = netloc
 
