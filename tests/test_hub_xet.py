@@ -13,15 +13,17 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from hub_kinds import HUGGINGFACE, TOKEN, http_settings, reach
+from hub_kinds import HUGGINGFACE, MODELSCOPE, TOKEN, http_settings, reach
 from misbehaving_hub import MisbehavingHub, Rule, answers, redirects
 from xet_cas import Cas, Fault, XetStore, cuts, flips, refuses, stalls, trickles
 from xet_hub import XET_TOKEN, announce, lends
 
 from provision import errors
 from provision.hubs import Pace, Pin
-from provision.hubs.http import Wanted
+from provision.hubs.http import Http, Wanted
+from provision.hubs.supply import Supply
 from provision.hubs.xet import BLOCK, STREAMS, Stored, XetStream, _meaning, open_stream
+from provision.retry import Patience, Retry
 from provision.serve.folder import Folder
 from provision.serve.settings import Settings
 
@@ -138,6 +140,30 @@ def test_the_hub_tells_where_a_file_is_stored_and_lends_one_token_for_all_files(
     assert len(hub.asked("/xet-read-token/")) == 1
     assert {asked.token for asked in cas.of("reconstruction")} == {XET_TOKEN}
     assert not hub.asked("", place="cdn")
+
+
+def test_the_supply_opens_streams_of_either_kind(hub, cas, content) -> None:
+    supply = Supply(
+        lambda _scheme: reach(HUGGINGFACE, hub.endpoint, token=TOKEN),
+        Http(http_settings()),
+        Retry(patience=Patience(), sleep=pytest.fail, tell=pytest.fail),
+    )
+    pin = supply.resolve("hf", "acme/xet", None)
+
+    assert same(read(supply.open_xet(pin, wanted(content))), read(supply.open("hf", pin, wanted(content))))
+    assert len(hub.asked("", place="cdn")) == 1
+    assert cas.bytes_of("xorb")
+
+
+def test_a_hub_without_xet_storage_is_refused() -> None:
+    supply = Supply(
+        lambda _scheme: reach(MODELSCOPE, "http://127.0.0.1:9"),
+        Http(http_settings()),
+        Retry(patience=Patience(), sleep=pytest.fail, tell=pytest.fail),
+    )
+
+    with pytest.raises(errors.HubRefused, match="modelscope has no Xet storage"):
+        supply.open_xet(Pin(repository="a/b", revision="main", commit=None), Wanted(path="x", size=1))
 
 
 def test_a_token_that_is_nearly_over_is_asked_for_anew(hub, cas, content) -> None:

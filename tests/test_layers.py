@@ -38,6 +38,7 @@ VENDORS = {
     "urllib3": "provision.hubs.http",
     "huggingface_hub": "provision.hubs.huggingface",
     "httpx2": "provision.hubs.huggingface",
+    "hf_xet": "provision.hubs.xet",
     "modelscope": "provision.hubs.modelscope",
     "modelscope_hub": "provision.hubs.modelscope",
     "requests": "provision.hubs.modelscope",
@@ -49,7 +50,7 @@ VENDORS = {
 
 NEVER_FOR_QUICK = (
     "huggingface_hub", "modelscope", "modelscope_hub", "pydantic", "yaml", "tqdm", "tenacity", "urllib3", "requests",
-    "httpx2", "starlette", "asyncio", "ssl",
+    "httpx2", "hf_xet", "starlette", "asyncio", "ssl",
 )  # fmt: skip
 
 

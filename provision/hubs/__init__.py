@@ -7,7 +7,7 @@ nothing of volumes. Adapters return these values and raise the hub errors of `pr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from provision.errors import HostileListing
 from provision.lock import SIZE_LIMIT
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from provision.digest import Digest
+    from provision.hubs.http import Wanted
 
 LISTING_LIMIT = 250_000
 """Most files a listing may have. Hugging Face advises repositories to stay below 100,000."""
@@ -107,6 +108,14 @@ class Hub(Protocol):
 
     def location(self, pin: Pin, path: str) -> Location:
         """Where the bytes of `path` at `pin` are read from. Does not touch the network."""
+
+
+@runtime_checkable
+class XetHub(Protocol):
+    """A hub that keeps large files in Xet storage, too."""
+
+    def open_xet(self, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Stream:
+        """The wanted bytes from there. The first have come when this returns."""
 
 
 def checked_listing(repository: str, files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:

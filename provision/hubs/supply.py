@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from provision.errors import HubRefused
+from provision.hubs import XetHub
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from provision.hubs import Hub, Pace, Pin, RemoteFile
+    from provision.hubs import Hub, Pace, Pin, RemoteFile, Stream
     from provision.hubs.http import Body, Http, Wanted
     from provision.retry import Retry
 
@@ -36,6 +39,13 @@ class Supply:
     def open(self, scheme: str, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Body:
         """A stream of a file's bytes. Not tried again here: only its reader knows how far it came."""
         return self._http.open(self._hub_of(scheme).location(pin, wanted.path), wanted, pace)
+
+    def open_xet(self, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Stream:
+        """As `open`, from Hugging Face's Xet storage; refused where a file is not kept there, or cannot be read."""
+        hub = self._hub_of("hf")
+        if not isinstance(hub, XetHub):
+            raise HubRefused(f"{hub.name} has no Xet storage", hint="use --transport http")
+        return hub.open_xet(pin, wanted, pace)
 
     def has_room(self, scheme: str, pin: Pin, path: str) -> bool:
         """Whether `open` would not wait for another body from the same host to be closed."""
