@@ -137,6 +137,7 @@ class Asked:
     path: str
     range: tuple[int, int] | None
     token: str
+    host: str = ""
     status: int = 0
     sent: int = 0
 
@@ -252,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
         version, xorb, name = match.groups() if match else (None, None, "")
         kind = "xorb" if xorb else "reconstruction" if version else "other"
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        self._asked = Asked(kind=kind, path=path, range=self._range(), token=token)
+        self._asked = Asked(kind=kind, path=path, range=self._range(), token=token, host=self.headers["Host"])
         self.cas.asked.append(self._asked)
         self.cas.closing.wait(self.cas.latency)
         fault = next((fault for fault in self.cas.faults if fault.takes(kind)), None)

@@ -187,12 +187,17 @@ def open_stream(stored: Stored, wanted: Wanted, pace: Pace, settings: HttpSettin
 
 
 def _blocks(session: Any, stored: Stored, wanted: Wanted, settings: HttpSettings) -> Any:
-    group = session.new_download_stream_group(
-        endpoint=stored.address,
-        token=stored.token,
-        token_expiry_unix_secs=stored.expires,
-        custom_headers={"User-Agent": settings.user_agent},
-    )
+    try:
+        group = session.new_download_stream_group(
+            endpoint=stored.address,
+            token=stored.token,
+            token_expiry_unix_secs=stored.expires,
+            custom_headers={"User-Agent": settings.user_agent},
+        )
+    except OSError:  # nobody has been asked yet: it makes an empty folder for each storage
+        raise HubRefused(
+            "hf_xet cannot make its folder", hint=f"set HF_XET_CACHE to one that can be written, or {_OVER_HTTP}"
+        ) from None
     info = _vendor().XetFileInfo(stored.hash, wanted.size)
     return group.download_stream(info, start=wanted.start, end=wanted.size if wanted.end is None else wanted.end)
 
@@ -270,6 +275,8 @@ def _answer(call: Callable[[], T], seconds: float, host: str, now: Callable[[], 
     if not wait((outcome,), seconds).done:
         raise Stalled(f"{host} is silent", hint=AGAIN)
     error = outcome.exception()
+    if isinstance(error, ProvisionError):
+        raise error
     if error is not None:
         raise _meaning(str(error), host, now()) from None  # its words may hold an address with a signature
     return outcome.result()
