@@ -34,7 +34,7 @@ lint: $(VENV)/.ready  ## ruff, and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready  ## speed and memory, as ratios against peers in one run
+bench: $(VENV)/.ready  ## speed and memory, as ratios against peers in one run (25 minutes; aria2c, curl, and root for a far link, where there)
 	$(BIN)/python benchmarks/run.py
 
 schema: $(VENV)/.ready  ## write docs/manifest.schema.json anew

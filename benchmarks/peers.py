@@ -111,7 +111,7 @@ def curl(bench: Bench, place: Path) -> Command:
         ),
         encoding="utf-8",
     )
-    width = "--parallel", "--parallel-max", str(STREAMS), "--create-dirs", "--location"
+    width = "--parallel", "--parallel-immediate", "--parallel-max", str(STREAMS), "--create-dirs", "--location"
     return bench.command(place, "curl", "-q", *width, "--fail", "--silent", "--show-error", "--config", str(given))
 
 
