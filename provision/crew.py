@@ -17,6 +17,9 @@ R = TypeVar("R")
 FAREWELL = 2.0
 """Seconds that running jobs, all together, are given to notice that they should stop."""
 
+LOOK = 0.5
+"""Seconds between two looks at whether a stop was asked for, by the one who waits for all jobs."""
+
 
 class Stop:
     """A wish to stop, seen by all jobs: `check` raises, `sleep` ends at once."""
@@ -97,11 +100,14 @@ class Crew(Generic[J, R]):
         except BaseException as error:  # noqa: BLE001 - as above
             answers.put((-1, None, error))
 
-    @staticmethod
-    def _gather(answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]], expected: int) -> list[R]:
+    def _gather(self, answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]], expected: int) -> list[R]:
         results: dict[int, R] = {}
-        for _ in range(expected):
-            index, result, error = answers.get()
+        while len(results) < expected:
+            try:
+                index, result, error = answers.get(timeout=LOOK)
+            except queue.Empty:
+                self._stop.check()  # jobs may be stuck where they do not notice
+                continue
             if error is not None:
                 raise error
             results[index] = result  # type: ignore[assignment]

@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 NAME = "acme/weights"
 TOKEN = "hf_markmarkmarkmark"
 NOW = 1_790_000_000.0
-SMALL, BIG, PLAIN, EMPTY = "small.gguf", "big.gguf", "config.json", "empty.bin"
-SIZES = {SMALL: 200_000, BIG: 2 * PIECE_SIZE + 1_000_003, PLAIN: 3_000, EMPTY: 0}
+SMALL, BIG, PLAIN, EMPTY, WIDE = "small.gguf", "big.gguf", "config.json", "empty.bin", "wide.gguf"
+SIZES = {SMALL: 200_000, BIG: 2 * PIECE_SIZE + 1_000_003, PLAIN: 3_000, EMPTY: 0, WIDE: 7 * PIECE_SIZE + 500_009}
+USUAL = (SMALL, BIG, PLAIN, EMPTY)
+"""What most tests need; WIDE has pieces for many connections, and takes its time."""
 HURRY = Patience(attempts=3, first_wait=0.0, longest_wait=0.0)
 
 
@@ -53,11 +55,11 @@ def content(path: str) -> bytes:
     return random.Random(path).randbytes(SIZES[path])
 
 
-def build(root: Path) -> Path:
-    """The repository NAME with all of SIZES, for both hubs."""
+def build(root: Path, paths: tuple[str, ...] = USUAL) -> Path:
+    """The repository NAME with `paths`, for both hubs."""
     for hub in ("hf", "modelscope"):
         (root / hub / NAME).mkdir(parents=True)
-        for path in SIZES:
+        for path in paths:
             (root / hub / NAME / path).write_bytes(content(path))
     return root
 
@@ -241,6 +243,8 @@ def assert_laws(bed: Bed, lock: Lock, result: Result, before: dict[str, set[int]
 
 
 def _assert_nothing_proven_is_asked_for(result: Result, file: LockedFile, pieces: set[int]) -> None:
+    if any("sha256 is not as promised" in note for note in result.notes):
+        return  # then nothing was proven after all: some piece is another than its journal says, and nobody knows which
     for request in result.requests:
         part = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
         if part and file.sha256 in request.target:

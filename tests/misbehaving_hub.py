@@ -107,6 +107,11 @@ class MisbehavingHub:
         return ruled
 
 
+def later(honest: int, pattern: str, behaviour: Behaviour, times: int | None = 1) -> list[Rule]:
+    """At the CDN, `behaviour` after so many honest answers to requests that hold `pattern`."""
+    return [Rule(pattern, _honestly, times=honest, place="cdn"), Rule(pattern, behaviour, times=times, place="cdn")]
+
+
 def answers(status: int, headers: dict[str, str] | None = None, body: bytes | str = b"") -> Behaviour:
     """This answer and no other."""
     data = body.encode() if isinstance(body, str) else body

@@ -109,7 +109,7 @@ COMES_OUT_RIGHT = {
     "cut one byte before the end": Row(faults=once(cuts_after(SIZE - 1)), ranges=(WHOLE, f"{SIZE - 1}-{SIZE - 1}")),
     "200 to a Range": Row(faults=once(cuts_after(K), ignores_range()), ranges=(WHOLE, REST), fetched=K + SIZE),
     "206 from before the asked offset": Row(
-        faults=once(cuts_after(K), shifts_range(-1000)), ranges=(WHOLE, REST, REST)
+        faults=once(cuts_after(K), shifts_range(-1000)), ranges=(WHOLE, REST), fetched=SIZE + 1000
     ),
     "206 from behind the asked offset": Row(faults=once(cuts_after(K), shifts_range(1000)), ranges=(WHOLE, REST, REST)),
     "206 that does not say what it is": Row(

@@ -14,7 +14,7 @@ from byte_faults import acts_after
 from fill_bed import BIG, NOW, PLAIN, SIZES, SMALL, TOKEN, Bed, build, content, file_of, proven
 from fill_process import run
 from hub_kinds import HUGGINGFACE
-from misbehaving_hub import MisbehavingHub, Rule
+from misbehaving_hub import MisbehavingHub, later
 
 from provision.digest import PIECE_SIZE
 from provision.errors import ExitCode
@@ -88,8 +88,8 @@ def die(volume: Path) -> None:
 
 def test_what_may_be_written_by_another_is_copied_and_needs_its_room_again(bed):
     lock = bed.lock(BIG)
-    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
-    assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    bed.hub.rules += later(2, "", acts_after(1000, bed.stop.set))
+    assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
     stands = sum(path.stat().st_size for path in bed.volume.rglob("*") if path.is_file())
     bed.hub.log.clear()
 
@@ -100,8 +100,8 @@ def test_what_may_be_written_by_another_is_copied_and_needs_its_room_again(bed):
 
 def test_what_a_killed_pod_has_left_goes_where_there_is_no_room_to_copy_it(bed):
     lock = bed.lock(BIG)
-    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
-    assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    bed.hub.rules += later(2, "", acts_after(1000, bed.stop.set))
+    assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
     for left in [*bed.volume.rglob(".provision-*"), *(bed.volume / ".provision/partials").glob("*")]:
         os.utime(left, (NOW, NOW))  # long ago
     done = run(bed, lock, "--volume-size", str(SIZES[BIG] + 100_000))
@@ -112,8 +112,8 @@ def test_what_a_killed_pod_has_left_goes_where_there_is_no_room_to_copy_it(bed):
 
 def test_what_is_half_there_needs_half_the_room(bed):
     lock = bed.lock(BIG)
-    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, bed.stop.set), times=1, place="cdn"))
-    assert bed.fill(lock).exit_code == ExitCode.INTERRUPTED
+    bed.hub.rules += later(2, "", acts_after(1000, bed.stop.set))
+    assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
     die(bed.volume)
     held = len(proven(bed.volume, lock)["models/" + BIG]) * PIECE_SIZE
     stands = sum(path.stat().st_size for path in bed.volume.rglob("*") if path.is_file())
@@ -150,7 +150,7 @@ def neighbour_takes_the_rest(bed):
 def test_a_volume_that_fills_up_keeps_what_is_proven_and_the_next_fill_fetches_the_rest(bed, tmpfs):
     tmpfs("size=60m")
     lock = bed.lock(BIG, SMALL, PLAIN)
-    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, lambda: neighbour_takes_the_rest(bed)), place="cdn"))
+    bed.hub.rules += later(2, file_of(BIG).sha256, acts_after(1000, lambda: neighbour_takes_the_rest(bed)), times=None)
     ended = run(bed, lock, "--connections", "1")
     assert ended.code == ExitCode.VOLUME
     failed = ended.document["files"]
@@ -176,7 +176,7 @@ def test_a_volume_that_fills_up_keeps_what_is_proven_and_the_next_fill_fetches_t
 def test_a_volume_that_fills_up_still_tells_what_became_of_each_file(bed, tmpfs):
     tmpfs("size=60m")
     lock = bed.lock(BIG, PLAIN)
-    bed.hub.rules.append(Rule("", acts_after(2 * PIECE_SIZE, lambda: neighbour_takes_the_rest(bed)), place="cdn"))
+    bed.hub.rules += later(2, file_of(BIG).sha256, acts_after(1000, lambda: neighbour_takes_the_rest(bed)), times=None)
     document = run(bed, lock, "--connections", "2").document
     actions = {file["target"]: file["action"] for file in document["files"]}
     assert actions == {"models/" + BIG: "failed", "models/" + PLAIN: "fetched"}

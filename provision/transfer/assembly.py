@@ -208,6 +208,9 @@ class Assembly:
             before = stretch.moved
             try:
                 return stretch.run(supplier)
+            except VolumeError as error:  # asking a supplier again cannot help; the owner raises it
+                self._broken = error
+                return None
             except (HubRefused, PromiseBroken) as error:
                 self.suppliers.drop(supplier, error)
                 self._tell_turn(supplier, error)

@@ -6,15 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.crew import Crew
 from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
-from provision.plan import Action, Plan, biggest_first, check_neighbours, plan
+from provision.plan import Action, Plan, check_neighbours, plan
 from provision.progress import size_text
-from provision.transfer.assistance import Assistance
-from provision.transfer.outcome import Filling
+from provision.transfer.jobs import jobs
+from provision.transfer.outcome import Filling, kept
+from provision.transfer.shift import Shift
 from provision.transfer.sources import Sources
-from provision.transfer.steps import Bench, Worker
+from provision.transfer.steps import Bench
+from provision.volume.claims import Claims
 from provision.volume.holdings import survey
 from provision.volume.locks import read_locks, write_lock
 from provision.volume.partials import Partials
@@ -146,7 +147,6 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
         known=prospect.receipts,
         receipts=receipts,
         sources=Sources(means.supply, xet=means.xet),
-        assistance=Assistance(means.machine, means.stop),
         rate=means.rate,
         progress=means.progress,
         stop=means.stop,
@@ -155,12 +155,15 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
 
 
 def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
-    ordered = biggest_first(prospect.plan.steps)
-    means.progress.begin("fill", sum(step.file.size for step in ordered if step.touches))
+    steps = prospect.plan.steps
+    outcomes = [kept(step) for step in steps if step.action is Action.KEEP]
+    work = jobs(step for step in steps if step.action is not Action.KEEP)
+    means.progress.begin("fill", sum(step.file.size for step in steps if step.touches))
     try:
-        outcomes = Crew(means.connections, Worker(bench).do, means.stop, bench.assistance.give).run(ordered)
+        with Claims(bench.volume, means.writer, means.machine.clock, means.clock) as claims:
+            shift = Shift(bench=bench, claims=claims, machine=means.machine, connections=means.connections)
+            outcomes += shift.run(work)
     finally:
-        bench.assistance.end()
         means.progress.end()
     with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong
         bench.partials.sweep(outcome.step.file for outcome in outcomes if outcome.error is None)

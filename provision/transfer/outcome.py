@@ -44,6 +44,11 @@ class Outcome:
         return sum(self.served.values())
 
 
+def kept(step: Step) -> Outcome:
+    """Nothing had to be done."""
+    return Outcome(step=step, done=Done.KEPT, reused=step.file.size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
     """A whole fill, file by file, in the order of the locks."""

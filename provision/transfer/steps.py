@@ -18,7 +18,7 @@ from provision.errors import (
 from provision.plan import Action
 from provision.transfer.assembly import Assembly, Watch
 from provision.transfer.doubt import Attempt, resolve_doubt
-from provision.transfer.outcome import Done, Outcome
+from provision.transfer.outcome import Done, Outcome, kept
 from provision.transfer.proof import check_header, read_through
 from provision.volume.partials import Held
 from provision.volume.placing import place
@@ -53,7 +53,6 @@ class Bench:
     known: Mapping[str, Receipt]
     receipts: ReceiptWriter
     sources: Sources
-    assistance: Assistance
     rate: Rate
     progress: Progress
     stop: Stop
@@ -66,19 +65,19 @@ class Worker:
     A volume that is full or read-only fails every step after it at once: no byte is fetched for nothing.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench, assistance: Assistance) -> None:
+        self._bench, self._assistance = bench, assistance
         self._hopeless: ProvisionError | None = None
 
     def do(self, step: Step) -> Outcome:
         """Bring one file to its promise."""
         if step.action is Action.KEEP:
-            return Outcome(step=step, done=Done.KEPT, reused=step.file.size)
+            return kept(step)
         known = self._hopeless or (self._bench.sources.silence(step) if step.missing else None)
         if known is not None:
             return Outcome(step=step, done=Done.FAILED, error=known)
         task = self._bench.progress.task(step.file.target, step.file.size)
-        doing = _Doing(self._bench, step, task)
+        doing = _Doing(self._bench, self._assistance, step, task)
         try:
             return doing.run_through_trouble()
         except ProvisionError as error:
@@ -93,8 +92,8 @@ class Worker:
 class _Doing:
     """One step under way."""
 
-    def __init__(self, bench: Bench, step: Step, task: Task) -> None:
-        self._bench, self._step, self._task = bench, step, task
+    def __init__(self, bench: Bench, assistance: Assistance, step: Step, task: Task) -> None:
+        self._bench, self._assistance, self._step, self._task = bench, assistance, step, task
         self._file = step.file
         self._watch = Watch(retry=bench.sources.retry, stop=bench.stop, task=task, rate=bench.rate)
         self._suppliers = bench.sources.of(step)
@@ -198,7 +197,7 @@ class _Doing:
     def _attempt(self, partial: Partial, suppliers: Suppliers) -> Attempt:
         assembly = Assembly(partial, suppliers, self._watch)
         self._assemblies.append(assembly)
-        with self._bench.assistance.offered(assembly):
+        with self._assistance.offered(assembly):
             sha256 = assembly.run()
         return Attempt(size=self._file.size, sha256=sha256, pieces=assembly.pieces, names=assembly.names)
 
