@@ -90,8 +90,18 @@ def test_a_part_that_ends_early_says_where():
         assert (stream.start, stream.end, read(stream)) == (3, 6, DATA[3:6])
 
 
-def test_bytes_are_given_when_they_are_there_and_not_when_the_buffer_is_full():
-    with RawServer(OK[:-3] + HOLD) as server, opened(server) as stream:
+@pytest.mark.parametrize(
+    ("told", "length"), [("3-9/10", 7), ("3-5/10", 2), ("3-4/10", 3), ("2-5/10", 3), ("4-5/10", 2)]
+)
+def test_a_part_of_other_bytes_than_were_asked_for_is_refused_unread(told, length):
+    answer = head(PART, Content_Range=f"bytes {told}", Content_Length=length) + HOLD
+    with RawServer(answer) as server, pytest.raises(ConnectionCut, match="bytes"):
+        opened(server, replace(WANTED, start=3, end=6))
+
+
+@pytest.mark.parametrize("answer", [OK[:-3], CHUNKED + b"a\r\n0123456"], ids=["length", "chunked"])
+def test_bytes_are_given_when_they_are_there_and_not_when_the_buffer_is_full(answer):
+    with RawServer(answer + HOLD) as server, opened(server) as stream:
         assert stream.read_into(memoryview(bytearray(10))) == 7
 
 

@@ -24,6 +24,7 @@ from raw_server import DRIP, HOLD, RawServer, head
 from provision.errors import ConnectionCut, HubRefused, NotAHub, Stalled, Unreachable
 from provision.hubs import Location, Pace
 from provision.hubs.http import Http, Wanted
+from provision.hubs.http.wire import Answer
 
 SIZE = 3_000_001
 DATA = random.Random("ways").randbytes(SIZE)
@@ -216,6 +217,23 @@ def test_a_tunnel_whose_other_end_hangs_up_is_no_fault_of_the_proxy():
     with hanging_up(reset) as address, ConnectProxy() as proxy, pytest.raises(Unreachable) as raised:
         read(address, proxies={"https": proxy.address})
     assert str(raised.value).startswith("127.0.0.1:")
+
+
+def test_records_that_are_there_come_in_one_call(certificate, tls):
+    """TLS gives 16 KiB at a time; a hash and a write for each would cost more than the rest."""
+    left, right = socket.socketpair()
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    with tls.wrap_socket(left, server_side=True, do_handshake_on_connect=False) as server:
+        handshake = threading.Thread(target=server.do_handshake)
+        handshake.start()
+        with context.wrap_socket(right, server_hostname="127.0.0.1") as client:
+            handshake.join()
+            server.sendall(head("200 OK", Content_Length=100_000) + DATA[:100_000])
+            answer, buffer = Answer(client, method="GET"), memoryview(bytearray(100_000))
+            answer.begin()
+            assert answer.take(buffer) == 100_000
+            assert buffer == DATA[:100_000]
+            answer.close()
 
 
 CUT = {"an end": OK[:-5], "silence": OK[:-5] + HOLD, "drops": head("200 OK", Content_Length=SIZE) + DRIP + b"x"}
