@@ -1,6 +1,6 @@
 """`make bench`: every scenario, one table each, printed and written to docs/benchmarks.md.
 
-All of it takes about 25 minutes on two idle cores and 8 GB of memory; `--small --runs 1` takes four. aria2c, curl,
+All of it takes about 25 minutes on two idle cores and 8 GB of memory; `--small --runs 1` takes three. aria2c, curl,
 openssl, and for the far link root, `ip` and a C compiler are used where they are there; else the page says so.
 """
 
