@@ -20,7 +20,7 @@ from provision.errors import InputError
 from provision.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from provision.lock import Lock, LockedFile, LockedModel
 
@@ -91,6 +91,10 @@ class Plan:
     def missing(self) -> int:
         """Bytes expected to come from hubs."""
         return sum(step.missing for step in self.steps)
+
+    def only(self, targets: Container[str]) -> Plan:
+        """The steps for `targets` alone."""
+        return Plan(steps=tuple(step for step in self.steps if step.file.target in targets))
 
     def room_needed(self, holdings: Mapping[str, Holding]) -> int:
         """Bytes by which the volume is expected to grow: what is missing, less what stands and will be replaced."""

@@ -50,6 +50,18 @@ def meets(count: int) -> Behaviour:
     return meeting
 
 
+def waits_until(condition: Callable[[], bool]) -> Behaviour:
+    """Honest, once `condition` is true; it is asked every few milliseconds, for half a minute at most."""
+
+    async def waiting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.02)
+        await honest(scope, receive, send)
+
+    return waiting
+
+
 def ignores_range() -> Behaviour:
     """The whole file, whatever part of it was asked for."""
 

@@ -158,7 +158,7 @@ def test_only_what_nobody_holds_is_fetched(bed, row):
 def test_a_resumed_stream_that_is_cut_goes_on_at_its_byte(bed):
     Left(pieces=(0,), length=P).on(bed.volume)
     bed.hub.rules.append(Rule("", cuts_after(1000), times=1, place="cdn"))
-    result = bed.fill(bed.lock(BIG))
+    result = bed.fill(bed.lock(BIG), connections=1)
     assert result.ranges()[0] == f"{P}-{2 * P - 1}"
     assert f"{P + 1000}-{2 * P - 1}" in result.ranges()
     assert result.fetched == SIZE - P

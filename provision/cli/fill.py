@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from provision.crew import Stop
     from provision.lock import Lock
+    from provision.shard import Shard
     from provision.transfer.fill import Means
     from provision.volume.mount import Volume
 
@@ -49,6 +50,9 @@ CONNECTIONS = 8
 )
 @click.option(
     "--max-rate", type=settings.Size(), help="Take no more bytes a second from the network, all connections together."
+)
+@click.option(
+    "--shard", type=settings.ShardType(), help="Only this share of all files, by bytes: 2/8 is the second of eight."
 )
 @click.option("--max-time", type=settings.Duration(), help="Stop after so long, as 90m or 1h30m; the next run resumes.")
 @click.option(
@@ -84,6 +88,7 @@ class _Asked:
     connections: int
     max_rate: int | None
     max_time: float | None
+    shard: Shard | None
     transport: str
     output: str
     quiet: bool
@@ -101,7 +106,7 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     _expire(stop, asked.max_time)
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
         locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
-        ahead = look_ahead(volume, locks, time.time())
+        ahead = look_ahead(volume, locks, time.time(), asked.shard)
         if asked.dry_run:
             lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
             needed = ahead.plan.room_needed(ahead.holdings)

@@ -52,12 +52,13 @@ LOOK = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Who is asked and told while a file is put together."""
+    """Who is asked and told while a file is put together, on how many connections at most."""
 
     retry: Retry
     stop: Stop
     task: Task
     rate: Rate
+    connections: int
 
 
 class Over(ProvisionError):
@@ -313,7 +314,7 @@ class Assembly:
     def _taken(self) -> Stretch | None:
         """The next stretch, for whoever asks with the lock held; None when nothing is missing."""
         ledger = self._ledger
-        pieces = ledger.take_after(-1) if self._takes_all else ledger.take(1 + self._helpers)
+        pieces = ledger.take_after(-1) if self._takes_all else ledger.take(self._watch.connections)
         return Stretch(self, pieces) if pieces else None
 
     def _leave(self, stretch: Stretch) -> None:

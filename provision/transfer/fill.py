@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
-from provision.plan import Action, Plan, check_neighbours, plan
+from provision.plan import Action, Plan, State, check_neighbours, plan
 from provision.progress import size_text
+from provision.shard import share
 from provision.transfer.jobs import jobs
 from provision.transfer.outcome import Filling, kept
 from provision.transfer.shift import Shift
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from provision.lock import Lock
     from provision.plan import Holding
     from provision.progress import Progress
+    from provision.shard import Shard
     from provision.transfer.assistance import Machine
     from provision.transfer.rate import Rate
     from provision.volume.mount import Volume
@@ -41,6 +43,7 @@ class Prospect:
     """What a fill is going to do, before it does anything."""
 
     locks: tuple[Lock, ...]
+    shard: Shard | None
     plan: Plan
     holdings: Mapping[str, Holding]
     receipts: Mapping[str, Receipt]
@@ -67,8 +70,8 @@ class Means:
     volume_size: int | None = None
 
 
-def look_ahead(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
-    """Survey `volume` and plan its way to `locks`. Nothing is changed.
+def look_ahead(volume: Volume, locks: Sequence[Lock], now: float, shard: Shard | None = None) -> Prospect:
+    """Survey `volume` and plan its way to `locks`, or to a share of them. Nothing is changed.
 
     Raises:
         InputError: two locks, here or left on the volume by another project, promise different bytes for one target.
@@ -80,9 +83,11 @@ def look_ahead(volume: Volume, locks: Sequence[Lock], now: float) -> Prospect:
     check_neighbours(locks, _neighbours(volume, locks))
     receipts = read_receipts(volume, now)
     holdings = survey(volume, [file for lock in locks for _, file in lock.files()], now, receipts)
+    whole = plan(locks, lambda file: holdings[file.target])
     return Prospect(
         locks=tuple(locks),
-        plan=plan(locks, lambda file: holdings[file.target]),
+        shard=shard,
+        plan=whole if shard is None else whole.only(share(locks, shard)),
         holdings=holdings,
         receipts=receipts,
     )
@@ -114,7 +119,7 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
     try:
         with ReceiptWriter(volume, means.clock, prospect.receipts) as receipts:
             filling = _carry_out(prospect, means, _bench(volume, prospect, means, partials, receipts))
-        _write_sidecars(volume, prospect.locks, filling)
+        _write_sidecars(volume, prospect, filling, means.clock())
         compact(volume, means.clock)
     except VolumeError:
         if filling is None or filling.ok:
@@ -135,7 +140,7 @@ def _with_room(volume: Volume, prospect: Prospect, means: Means, partials: Parti
         if not dropped:
             raise
         means.supply.retry.tell(f"no room to copy what a killed fill has left: {size_text(dropped)} of it removed")
-        prospect = look_ahead(volume, prospect.locks, means.clock())
+        prospect = look_ahead(volume, prospect.locks, means.clock(), prospect.shard)
         check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
     return prospect
 
@@ -148,6 +153,7 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
         receipts=receipts,
         sources=Sources(means.supply, xet=means.xet),
         rate=means.rate,
+        connections=means.connections,
         progress=means.progress,
         stop=means.stop,
         clock=means.clock,
@@ -161,8 +167,7 @@ def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     means.progress.begin("fill", sum(step.file.size for step in steps if step.touches))
     try:
         with Claims(bench.volume, means.writer, means.machine.clock, means.clock) as claims:
-            shift = Shift(bench=bench, claims=claims, machine=means.machine, connections=means.connections)
-            outcomes += shift.run(work)
+            outcomes += Shift(bench=bench, claims=claims, machine=means.machine).run(work)
     finally:
         means.progress.end()
     with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong
@@ -171,8 +176,13 @@ def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     return Filling(outcomes=tuple(by_target[step.file.target] for step in prospect.plan.steps))
 
 
-def _write_sidecars(volume: Volume, locks: Sequence[Lock], filling: Filling) -> None:
-    failed = {outcome.step.file.target for outcome in filling.outcomes if outcome.error is not None}
-    for sidecar in sidecars(model for lock in locks for model in lock.models):
-        if failed.isdisjoint(sidecar.after):
+def _write_sidecars(volume: Volume, prospect: Prospect, filling: Filling, now: float) -> None:
+    """The sidecars whose files all stand. With shards, the last fill to end finds that they do, and writes them."""
+    done = {outcome.step.file.target for outcome in filling.outcomes if outcome.error is None}
+    if prospect.shard is not None:
+        others = [file for lock in prospect.locks for _, file in lock.files() if file.target not in done]
+        held = survey(volume, others, now)
+        done |= {target for target, holding in held.items() if holding.state is State.PROVEN}
+    for sidecar in sidecars(model for lock in prospect.locks for model in lock.models):
+        if done.issuperset(sidecar.after):
             volume.write_file(sidecar.target, sidecar.text.encode())

@@ -62,7 +62,9 @@ class Ledger:
         self._begun: dict[int, Piece] = {}
 
     def take(self, connections: int) -> list[int]:
-        """The next missing pieces, one after another, for one of so many `connections`; less of them near the end."""
+        """The next missing pieces, one after another, for one of as many `connections` as there may be at work: so few
+        that each of them gets some.
+        """
         most = max(1, min(STRETCH, len(self.missing) // (2 * connections)))
         taken: list[int] = []
         while self.missing and len(taken) < most and (not taken or self.missing[0] == taken[-1] + 1):

@@ -36,12 +36,13 @@ Work = tuple["Outcome", ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """Does jobs on so many `connections`. A job that another fill holds is waited for as long as that fill lives."""
+    """Does jobs, on as many connections as `bench` says. A job that another fill holds is waited for as long as that
+    fill lives.
+    """
 
     bench: Bench
     claims: Claims
     machine: Machine
-    connections: int
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcomes of all jobs, in no order.
@@ -68,7 +69,7 @@ class Shift:
         assistance = Assistance(self.machine, bench.stop)
         worker = Worker(bench, assistance)
         crew: Crew[Job, Work | None] = Crew(
-            self.connections, lambda job: self._claimed(job, worker), bench.stop, assistance.give
+            bench.connections, lambda job: self._claimed(job, worker), bench.stop, assistance.give
         )
         try:
             return crew.run(jobs)

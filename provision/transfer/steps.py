@@ -54,6 +54,7 @@ class Bench:
     receipts: ReceiptWriter
     sources: Sources
     rate: Rate
+    connections: int
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
@@ -95,7 +96,9 @@ class _Doing:
     def __init__(self, bench: Bench, assistance: Assistance, step: Step, task: Task) -> None:
         self._bench, self._assistance, self._step, self._task = bench, assistance, step, task
         self._file = step.file
-        self._watch = Watch(retry=bench.sources.retry, stop=bench.stop, task=task, rate=bench.rate)
+        self._watch = Watch(
+            retry=bench.sources.retry, stop=bench.stop, task=task, rate=bench.rate, connections=bench.connections
+        )
         self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []
         self._held = 0
