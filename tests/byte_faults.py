@@ -55,7 +55,7 @@ def waits_until(condition: Callable[[], bool]) -> Behaviour:
 
     async def waiting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async with asyncio.timeout(30):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - another process makes it true
                 await asyncio.sleep(0.02)
         await honest(scope, receive, send)
 
