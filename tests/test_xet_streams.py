@@ -43,6 +43,8 @@ def cas(store):
 def test_a_whole_file_comes_as_it_is_from_either_version_of_the_storage(store, content, version) -> None:
     with Cas(store, routes=(version,)) as cas:
         assert same(read(stream(cas, content)), content)
+        asked = [end - start for start, end in (asked.range for asked in cas.of("xorb"))]
+        assert max(asked) <= BLOCK + 3 * 128 * 1024  # so little is held in memory
 
 
 @pytest.mark.parametrize(
@@ -141,9 +143,12 @@ def test_a_silent_storage_is_noticed_and_the_process_goes_on_meanwhile(cas, cont
 
 def test_a_trickle_is_no_sign_of_life(cas, content) -> None:
     cas.faults.append(Fault("xorb", trickles, after=100))
+    began = time.monotonic()
 
     with pytest.raises(errors.Stalled):
         stream(cas, content, stall=1.0)
+
+    assert time.monotonic() - began < 3
 
 
 def test_a_stream_below_its_pace_is_stalled_and_what_came_is_not_lost(cas, content) -> None:
@@ -288,12 +293,11 @@ def run(cas: Cas, content: bytes, home: Path, address: str = "", **environment: 
     )  # fmt: skip
 
 
-def test_no_file_is_written_and_nobody_is_told(cas, content, tmp_path) -> None:
+def test_no_file_is_written(cas, content, tmp_path) -> None:
     done = run(cas, content, tmp_path, HF_XET_CHUNK_CACHE_SIZE_BYTES="1000000000")
 
     assert done.stdout.strip() == str(len(content)), done.stderr
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
-    assert cas.of("other") == []
 
 
 def test_where_hf_xet_cannot_have_its_folder_the_error_says_so(cas, content, tmp_path) -> None:

@@ -43,7 +43,7 @@ BLOCK = 2_000_000
 """Bytes of a file that are asked for at once. Larger blocks cost memory, smaller ones requests: two for each."""
 
 STREAMS = 4
-"""Most streams at once in this process. Together they take some 80 MiB; whoever wants a fifth waits for its turn."""
+"""Most streams at once in this process. Together they hold some 70 MiB; whoever wants a fifth waits for its turn."""
 
 _turns = threading.BoundedSemaphore(STREAMS)
 
@@ -214,7 +214,6 @@ def _config(settings: HttpSettings) -> Any:
                 "reconstruction.download_buffer_size": 2 * BLOCK,
                 "reconstruction.download_buffer_perfile_size": 0,
                 "reconstruction.download_buffer_limit": 2 * BLOCK,
-                "chunk_cache.size_bytes": 0,
                 "telemetry.enabled": False,
                 "client.connect_timeout": timedelta(seconds=settings.connect),
                 "client.read_timeout": timedelta(seconds=settings.stall),
