@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from misbehaving_hub import MisbehavingHub, Request
 
     from provision.errors import ExitCode
+    from provision.hubs import Hub
     from provision.transfer.outcome import Filling, Outcome
 
 NAME = "acme/weights"
@@ -147,6 +148,7 @@ class Bed:
     stop: Stop = field(default_factory=Stop)
     sent_elsewhere: int = 0
     home_name: str = "home"
+    others: dict[str, Hub] = field(default_factory=dict)  # by scheme: where mirrors are
 
     @property
     def home(self) -> Path:
@@ -181,7 +183,7 @@ class Bed:
         retry = Retry(patience=patience, sleep=result.sleeps.append, tell=result.notes.append)
         adapter = reach(self.kind, self.hub.endpoint, token=TOKEN, **settings)
         means = Means(
-            supply=Supply(lambda _: adapter, Http(http_settings(**settings)), retry),
+            supply=Supply(lambda scheme: self.others.get(scheme, adapter), Http(http_settings(**settings)), retry),
             writer=new_writer(),
             progress=_Notes(result.notes),
             stop=self.stop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     from provision.volume.mount import Volume
     from provision.volume.space import check_room
 
+    if asked.transport == "xet":
+        _prepare_xet()
     stop = Stop()
     _expire(stop, asked.max_time)
     with Volume.open(str(settings.volume_path(asked.volume))) as volume:
@@ -124,6 +127,14 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _prepare_xet() -> None:
+    """What has to be done before hf_xet is imported and threads are started."""
+    from provision.hubs.xet import share_heaps
+
+    os.environ.setdefault("HF_XET_LOG_DEST", os.devnull)  # else its import makes a log in HF_HOME
+    share_heaps()
 
 
 def _expire(stop: Stop, seconds: float | None) -> None:

@@ -53,6 +53,7 @@ def filling_document(filling: Filling, volume: str) -> dict[str, Any]:
         "volume": volume,
         "fetched_bytes": filling.fetched,
         "reused_bytes": filling.reused,
+        "served_bytes": dict(filling.served),
         "files": [_outcome(outcome) for outcome in filling.outcomes],
     }
 
@@ -68,7 +69,10 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "sha256": step.file.sha256,
         "fetched_bytes": outcome.fetched,
         "reused_bytes": outcome.reused,
+        "served_bytes": dict(outcome.served),
     }
+    if outcome.dropped:
+        document["dropped"] = dict(outcome.dropped)
     return document if outcome.error is None else document | {"error": _error(outcome.error)}
 
 

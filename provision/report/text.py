@@ -92,10 +92,25 @@ def plan_lines(plan: Plan) -> list[str]:
 def filling_lines(filling: Filling, paint: Paint) -> list[str]:
     """One line for each file that was touched, then the sum."""
     lines = [_outcome_line(outcome, paint) for outcome in filling.outcomes if outcome.done is not Done.KEPT]
+    lines += [line for outcome in filling.outcomes for line in _dropped_lines(outcome)]
+    lines += _served_lines(filling)
     failed = len(filling.errors)
     sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
     end = paint(f"{failed} failed", "bad") if failed else paint("all as promised", "good")
     return [*lines, f"{len(filling.outcomes)} files: {sums}; {end}"]
+
+
+def _served_lines(filling: Filling) -> list[str]:
+    """Who sent how much, where a mirror or another transport sent some of it."""
+    plain = all({outcome.step.model.source}.issuperset(outcome.served) for outcome in filling.outcomes)
+    return [] if plain else [f"  {size_text(count)} came from {name}" for name, count in sorted(filling.served.items())]
+
+
+def _dropped_lines(outcome: Outcome) -> list[str]:
+    """Whom a file was not taken from any more, and why; an error says it itself."""
+    if outcome.error is not None:
+        return []
+    return [f"  dropped {name} for {outcome.step.file.target}: {why}" for name, why in outcome.dropped.items()]
 
 
 def _outcome_line(outcome: Outcome, paint: Paint) -> str:

@@ -54,7 +54,8 @@ def resolve_doubt(
     attempts, file = [first], partial.file
     failure: HubRefused | HubUnavailable | None = None
     whole = len(first.pieces)
-    for supplier in sorted(suppliers.left, key=lambda one: len(first.alone(one.name)) == whole):
+    candidates = [supplier for supplier in suppliers.all if supplier in suppliers.left]
+    for supplier in sorted(candidates, key=lambda one: len(first.alone(one.name)) == whole):
         kept = attempts[-1].alone(supplier.name)
         partial.restrict(kept if len(kept) < whole else {})
         try:
