@@ -40,12 +40,12 @@ class Task:
 
 def provision(task: Task) -> int:
     from provision.hubs import Location
-    from provision.hubs.http import Http, HttpSettings, Wanted
+    from provision.hubs.http import Http, HttpSettings, Wanted, new_buffer
 
     http = Http(HttpSettings(user_agent="bench", now=time.time, ca_bundle=task.ca))
     wanted = Wanted(path="file", size=task.size, start=task.start, end=task.end)
     with closing(http.open(Location(url=task.url), wanted)) as stream:
-        return _filled(stream.read_into)
+        return _filled(stream.read_into, new_buffer(AT_ONCE))
 
 
 def urllib3_read1(task: Task) -> int:
@@ -64,7 +64,7 @@ def http_client(task: Task) -> int:
     connection = HTTPSConnection(address.netloc, context=context) if context else HTTPConnection(address.netloc)
     connection.request("GET", address.path, headers=task.headers)
     with closing(connection), connection.getresponse() as response:
-        return _filled(response.readinto)
+        return _filled(response.readinto, memoryview(bytearray(AT_ONCE)))
 
 
 def httpx(task: Task) -> int:
@@ -115,8 +115,8 @@ def aiohttp(tasks: list[Task]) -> int:
     return asyncio.run(all_of_them())
 
 
-def _filled(read_into: Callable[[memoryview], int]) -> int:
-    buffer, came = memoryview(bytearray(AT_ONCE)), 0
+def _filled(read_into: Callable[[memoryview], int], buffer: memoryview) -> int:
+    came = 0
     while count := read_into(buffer):
         came += count
     return came

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import tracemalloc
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +16,7 @@ from raw_server import DRIP, HOLD, RESET, RawServer, head
 
 from provision.errors import ConnectionCut, Stalled
 from provision.hubs import Location, Pace
-from provision.hubs.http import Http, Wanted
+from provision.hubs.http import Http, Wanted, new_buffer
 from provision.serve import Folder
 
 DATA = b"0123456789"
@@ -178,6 +180,14 @@ def test_reading_allocates_nothing_that_grows_with_what_is_read():
         finally:
             tracemalloc.stop()
     assert peak < 16 * 1024
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 1024 * 1024])
+def test_a_buffer_begins_where_a_page_has_begun_already(size):
+    buffer = new_buffer(size)
+    assert (len(buffer), buffer.readonly, bytes(buffer[:9])) == (size, False, bytes(min(size, 9)))
+    if size:
+        assert ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % mmap.PAGESIZE == 64
 
 
 def hub_pin(hub):
