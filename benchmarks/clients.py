@@ -55,12 +55,12 @@ answer that `urllib3` reads from as well, into a buffer of the reader's. `http.c
 whole buffer is full and loses what came when it fails; ours gives what is there. `read1` of `urllib3` is as cheap in
 this test, where each `bytes` is thrown away at once and the next lies where it was; bytes that are kept until a thread
 has hashed and written them are not, and over TLS, as everything from a hub comes, it gives them by the record (16 KiB),
-as `httpx` does: so many more hashes and writes. `pycurl` is the equal in CPU but a C library to be had as a wheel, with
-proxies and certificates by other rules than the rest of Python, and gives its own `bytes` too. `httpx`, `httpx2` and
-`aiohttp` cost more. So: no new dependency, and no copy.
+as `httpx` does: so many more hashes and writes. `pycurl` spends less over TLS, but is a C library more, with proxies
+and certificates by other rules than the rest of Python, and gives its own `bytes` too. `httpx` and `httpx2` cost more;
+`aiohttp` comes close over TLS only, and is a world of its own. So: no new dependency, and no copy.
 
-Where a buffer begins matters more than the client does. Below 32 bytes into a page, where a large `bytearray` (16) and a
-page itself (0) begin, AMD's Zen copies at a third of its speed; the row of `http.client` shows it on such a machine.
+Where a buffer begins matters as much as the client. A large `bytearray` begins 16 bytes into a page, and to there AMD's
+Zen copies at a third of its speed: without TLS the row of `http.client` shows it. Ours begins 64 bytes into one.
 """
 
 
