@@ -39,8 +39,9 @@ class Task:
 
 
 def provision(task: Task) -> int:
+    from provision.buffer import new_buffer
     from provision.hubs import Location
-    from provision.hubs.http import Http, HttpSettings, Wanted, new_buffer
+    from provision.hubs.http import Http, HttpSettings, Wanted
 
     http = Http(HttpSettings(user_agent="bench", now=time.time, ca_bundle=task.ca))
     wanted = Wanted(path="file", size=task.size, start=task.start, end=task.end)

@@ -14,9 +14,10 @@ from hub_kinds import HUGGINGFACE, http_settings, reach
 from misbehaving_hub import MisbehavingHub
 from raw_server import DRIP, HOLD, RESET, RawServer, head
 
+from provision.buffer import new_buffer
 from provision.errors import ConnectionCut, Stalled
 from provision.hubs import Location, Pace
-from provision.hubs.http import Http, Wanted, new_buffer
+from provision.hubs.http import Http, Wanted
 from provision.serve import Folder
 
 DATA = b"0123456789"

@@ -21,15 +21,15 @@ from provision.volume.receipts import ReceiptWriter
 PACKAGE = Path(__file__).parent.parent / "provision"
 
 RINGS = (
-    ("errors", "names", "digest", "tensorfile", "progress", "retry", "crew"),
+    ("errors", "names", "buffer", "digest", "tensorfile", "progress", "retry", "crew"),
     ("manifest", "lock", "layout", "hubs"),
-    ("plan", "difference"),
+    ("plan", "difference", "shard"),
     ("volume", "resolution", "mirrors", "pins", "hubs.huggingface", "hubs.modelscope", "hubs.https", "hubs.schemes"),
     ("transfer", "verification", "serve"),
     ("report", "demo"),
     ("cli", "__main__"),
 )
-"""Design §4, from the inside out; a longer name is more precise. `names`, `retry` and `crew` serve every ring."""
+"""Design §4, from the inside out; a longer name is more precise. `names`, `buffer`, `retry`, `crew` serve every ring."""
 
 VENDORS = {
     "click": "provision.cli",
@@ -42,6 +42,7 @@ VENDORS = {
     "modelscope": "provision.hubs.modelscope",
     "modelscope_hub": "provision.hubs.modelscope",
     "requests": "provision.hubs.modelscope",
+    "xxhash": "provision.digest",
     "yaml": "provision.manifest",
     "pydantic": "provision.manifest",
     "starlette": "provision.serve",
@@ -50,7 +51,7 @@ VENDORS = {
 
 NEVER_FOR_QUICK = (
     "huggingface_hub", "modelscope", "modelscope_hub", "pydantic", "yaml", "tqdm", "tenacity", "urllib3", "requests",
-    "httpx2", "hf_xet", "starlette", "asyncio", "ssl",
+    "httpx2", "hf_xet", "xxhash", "starlette", "asyncio", "ssl",
 )  # fmt: skip
 
 

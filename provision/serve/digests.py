@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.buffer import new_buffer
+
 if TYPE_CHECKING:
     import os
     from pathlib import Path
@@ -76,7 +78,7 @@ def read_digests(path: Path, size: int, *, with_blob_id: bool) -> FileDigests:
     """
     sha256 = hashlib.sha256()
     blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if with_blob_id else None
-    buffer = memoryview(bytearray(READ_SIZE))
+    buffer = new_buffer(READ_SIZE)
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(buffer):
             sha256.update(buffer[:count])

@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.buffer import new_buffer
 from provision.digest import piece_hash, piece_span
 from provision.errors import (
     HubRefused,
@@ -82,7 +83,6 @@ class Assembly:
         self._ledger = Ledger(self.file.size, held)
         self._front = Front()
         self._changed = threading.Condition()
-        self._buffer = memoryview(bytearray(max(1, min(READ_SIZE, self.file.size))))
         self._own: Stretch | None = None
         self._helpers, self._helpers_limit = 0, self._ledger.count
         self._takes_all = self._is_over = False
@@ -185,10 +185,11 @@ class Assembly:
     def _read(self, holder: Partial | File, index: int) -> Iterator[tuple[int, memoryview]]:
         """The bytes of a piece, as far as `holder` has them."""
         begin, end = piece_span(index, self.file.size)
-        for offset in range(begin, end, len(self._buffer)):
+        buffer = new_buffer(min(READ_SIZE, end - begin))
+        for offset in range(begin, end, len(buffer)):
             self._check()
-            count = holder.read_into(offset, self._buffer[: end - offset])
-            yield offset, self._buffer[:count]
+            count = holder.read_into(offset, buffer[: end - offset])
+            yield offset, buffer[:count]
 
     def _stream_some(self) -> bool:
         """Fetch a stretch with all patience; False when nothing is missing that is not on its way."""

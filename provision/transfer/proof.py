@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from provision.buffer import new_buffer
 from provision.digest import PieceHasher, sha256_of
 from provision.errors import HeaderMismatch, VolumeError
 from provision.tensorfile import HEADER_LENGTH_BYTES, header_length
@@ -41,7 +42,7 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
         if before.st_size != file.size:
             return None
         hasher = PieceHasher(file.size)
-        buffer = memoryview(bytearray(min(READ_SIZE, file.size)))
+        buffer = new_buffer(min(READ_SIZE, file.size))
         while not hasher.is_complete:
             watch.stop.check()
             count = opened.read_into(hasher.offset, buffer[: file.size - hasher.offset])

@@ -6,6 +6,7 @@ from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
+from provision.buffer import new_buffer
 from provision.digest import piece_span
 from provision.errors import ConnectionCut
 from provision.hubs.http import Wanted
@@ -60,7 +61,7 @@ class Stretch:
         self._pieces = deque(pieces)
         self._piece: Piece | None = None
         self._is_alone = False
-        self._buffer = memoryview(bytearray(site.at_once()))
+        self._buffer = new_buffer(site.at_once())
         self.moved = self.completed = 0
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from provision.buffer import new_buffer
 from provision.crew import Crew
 from provision.digest import PieceHasher, differing, piece_count
 from provision.errors import VolumeError
@@ -123,7 +124,7 @@ class _Reader:
 
     def _hashed(self, promise: Promise, opened: File, task: Task, *, by_piece: bool) -> PieceHasher:
         hasher = PieceHasher(promise.file.size, by_piece=by_piece)
-        buffer = memoryview(bytearray(min(READ_SIZE, promise.file.size)))
+        buffer = new_buffer(min(READ_SIZE, promise.file.size))
         while not hasher.is_complete:
             self._reading.stop.check()
             count = opened.read_into(hasher.offset, buffer[: hasher.size - hasher.offset])

@@ -42,7 +42,7 @@ from provision.hubs.answers import (
     transient,
 )
 from provision.hubs.deadline import within
-from provision.hubs.http.body import READ_SIZE, Body, Terms, new_buffer, transport_faults
+from provision.hubs.http.body import READ_SIZE, Body, Terms, transport_faults
 from provision.hubs.http.memory import Answered, Memory
 from provision.hubs.http.pools import Pools
 from provision.hubs.http.room import Room
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from provision.hubs import Location
     from provision.hubs.http.body import Span
 
-__all__ = ["READ_SIZE", "REDIRECT_LIMIT", "Body", "Http", "HttpSettings", "Wanted", "new_buffer"]
+__all__ = ["READ_SIZE", "REDIRECT_LIMIT", "Body", "Http", "HttpSettings", "Wanted"]
 
 REDIRECT_LIMIT = 8
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.buffer import new_buffer
 from provision.errors import ConnectionCut, HubRefused, HubUnavailable, NotAHub, Stalled, Unreachable
 from provision.hubs.answers import AGAIN
 from provision.hubs.deadline import within
@@ -25,19 +25,7 @@ if TYPE_CHECKING:
 READ_SIZE = 1024 * 1024
 """Most bytes taken from a socket at once."""
 
-_INTO_THE_PAGE = 64
-
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
-
-
-def new_buffer(size: int) -> memoryview:
-    """`size` bytes to read into, zeros at first.
-
-    They begin 64 bytes into a page. A large `bytearray` begins 16 bytes into one, and to there the kernel's copies take
-    three times as long on AMD's Zen, whose `rep movsb` is slow for the first bytes of a page (measured by
-    benchmarks/clients.py; CPUs that announce `fsrm`).
-    """
-    return memoryview(mmap.mmap(-1, size + _INTO_THE_PAGE))[_INTO_THE_PAGE:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
