@@ -61,7 +61,6 @@ class Stretch:
         self._pieces = deque(pieces)
         self._piece: Piece | None = None
         self._is_alone = False
-        self._buffer = new_buffer(site.at_once())
         self.moved = self.completed = 0
 
     @property
@@ -82,6 +81,7 @@ class Stretch:
             HubRefused, HubUnavailable, PromiseBroken: as the supplier's answers mean. What has come stays.
             VolumeError: it cannot be written.
         """
+        buffer = new_buffer(self._site.at_once())
         while not self.is_done:
             before = self.moved
             with closing(self._open(supplier)) as stream:
@@ -89,7 +89,7 @@ class Stretch:
                     if not self._site.alone(self):
                         return
                     self._is_alone = True
-                self._take(stream, supplier)
+                self._take(stream, supplier, buffer)
             if not self.is_done and (self.moved == before or stream.end is None or self._next < stream.end):
                 raise ConnectionCut(
                     f"{stream.host} ended its answer at byte {self._next:,} of {self._file.size:,}",
@@ -122,11 +122,11 @@ class Stretch:
         """Whether the answer is not the one to this question: a server that ignores ranges sends everything."""
         return stream.start < self._next or (stream.end is not None and stream.end > self._end)
 
-    def _take(self, stream: Stream, supplier: Supplier) -> None:
+    def _take(self, stream: Stream, supplier: Supplier, buffer: memoryview) -> None:
         offset = stream.start
-        while count := stream.read_into(self._buffer):
+        while count := stream.read_into(buffer):
             self._site.received(supplier, count)
-            self._accept(offset, self._buffer[:count], supplier.name)
+            self._accept(offset, buffer[:count], supplier.name)
             offset += count
             if self.is_done:
                 return
