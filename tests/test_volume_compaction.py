@@ -12,7 +12,6 @@ from volume_material import names_in
 
 from provision.errors import VolumeTrouble
 from provision.volume import receipts
-from provision.volume.claims import STALE_AFTER, claimed
 from provision.volume.files import File
 from provision.volume.mount import Volume
 from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_receipts
@@ -62,7 +61,6 @@ def test_many_old_files_become_one_and_say_the_same(volume, clock):
     assert len(files(volume)) == 1
     assert read_receipts(volume, clock.now) == before
     assert before["models/common"].sha256 == f"{19:064x}"
-    assert names_in(f"{volume.path}/.provision/claims") == []
 
 
 def test_few_files_are_left_alone(volume, clock):
@@ -103,7 +101,6 @@ def test_two_that_merge_at_once_lose_nothing(volume, clock, monkeypatch):
         flush(self)
         if not others:
             others.append(1)
-            Path(volume.path, ".provision/claims/receipts").rmdir()  # the claim was broken as stale
             others.append(compact(volume, clock))
 
     monkeypatch.setattr(ReceiptWriter, "flush", interrupted)
@@ -164,22 +161,3 @@ def test_what_is_too_much_for_one_merge_waits_for_the_next(volume, clock, monkey
         assert compact(volume, clock) == 10
         assert len(files(volume)) == left
         assert read_receipts(volume, clock.now) == before
-
-
-def test_who_holds_a_claim_works_alone_until_it_is_stale(volume, clock):
-    with claimed(volume, "receipts", clock.now) as first:
-        with claimed(volume, "receipts", clock.now) as second:
-            assert (first, second) == (True, False)
-        with claimed(volume, "receipts", clock.now + STALE_AFTER + 60) as later:
-            assert later
-    with claimed(volume, "receipts", clock.now) as again:
-        assert again
-
-
-def test_nothing_is_merged_while_another_does(volume, clock):
-    write_files(volume, clock, 20)
-    clock.now += 7200
-    with claimed(volume, "receipts", clock.now):
-        os.utime(f"{volume.path}/.provision/claims/receipts", (clock.now, clock.now))
-        assert compact(volume, clock) == 0
-    assert len(files(volume)) == 20
