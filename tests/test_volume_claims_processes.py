@@ -164,6 +164,17 @@ def test_a_claim_that_names_nobody_is_waited_for_and_then_taken(ours, theirs, cl
     assert names_in(claims_in(volume)[0]) == ["aaaaaaaa"]
 
 
+def test_of_two_that_hold_one_claim_the_one_of_whom_nothing_is_known_is_waited_for(ours, theirs, clock, volume):
+    theirs.take(NAME)
+    assert not ours.take(NAME)
+    (claims_in(volume)[0] / "cccccccc").mkdir()
+    pass_time(clock, STALE)
+    assert not ours.take(NAME)
+    pass_time(clock, STALE)
+    assert ours.take(NAME)
+    assert names_in(claims_in(volume)[0]) == ["aaaaaaaa"]
+
+
 def test_a_claim_that_is_made_anew_has_its_time_again(ours, theirs, clock, volume):
     theirs.take(NAME)
     next(claims_in(volume)[0].iterdir()).rmdir()

@@ -104,6 +104,13 @@ def test_what_could_not_be_given_back_may_be_taken_again(ours, theirs, monkeypat
     assert not theirs.take(NAME)
 
 
+def test_leaving_stops_the_heart_even_where_nothing_can_be_swept(ours, volume, monkeypatch):
+    with monkeypatch.context() as patched, ours:
+        ours.take(NAME)
+        patched.setattr(os, "listdir", failing(errno.EIO))
+    assert names_in(kept(volume)) == []
+
+
 def test_a_heart_that_cannot_beat_loses_its_claims_and_stops_nobody(ours, theirs, claim, clock, monkeypatch):
     assert not ours.take(NAME)
     with monkeypatch.context() as patched:
@@ -140,11 +147,12 @@ def stand_fifo(place: Path):
 
 
 @pytest.mark.parametrize("stand", [stand_file, stand_link, stand_fifo])
-def test_what_stands_where_a_claim_belongs_is_passed_over_and_left_alone(ours, claim, stand):
+def test_what_stands_where_a_claim_belongs_is_passed_over_and_left_alone(ours, theirs, claim, stand):
     shutil.rmtree(claim)
     stand(claim)
     before = claim.lstat()
-    assert ours.held_by_others([NAME]) == set()
+    theirs.take(OTHERS)
+    assert ours.held_by_others([NAME, OTHERS]) == {OTHERS}
     assert all_calls(ours)
     assert claim.lstat() == before
 
@@ -165,6 +173,20 @@ def test_what_stands_where_a_writer_belongs_holds_nothing_for_long(ours, claim, 
     assert not ours.take(NAME)
     clock.now += STALE
     assert all_calls(ours)
+
+
+@pytest.mark.parametrize("stand", [stand_file, stand_link, stand_fifo])
+def test_what_cannot_be_swept_keeps_nothing_else_from_it(ours, theirs, volume, clock, stand):
+    for n in range(5):
+        theirs.take(f"models/{n}")
+    first = min(claims_in(volume))
+    (first / "bbbbbbbb").rmdir()
+    stand(first / "bbbbbbbb")
+    ours.beat()
+    clock.now += STALE
+    with ours:
+        pass
+    assert claims_in(volume) == [first]
 
 
 @pytest.mark.parametrize("odd", ["x", "BBBBBBBB", "bbbbbbbb ", "bbbbbbbbb", "日本", "\udcff", "a\nb", ".", "\x1b[31m"])

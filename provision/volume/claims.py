@@ -249,7 +249,7 @@ class Claims:
                     _broken(folder, key, holders)
         for name in filter(_HEART.fullmatch, names):  # last: without them nobody could tell whose a claim was
             with suppress(UnsafePath):
-                if name != self._heart and self._is_silent(folder, hearts.get(name[:8], name)):
+                if self._is_silent(folder, hearts.get(name[:8], name)):
                     folder.remove_folder(name)
 
 
