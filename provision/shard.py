@@ -34,8 +34,8 @@ class Shard:
         Slurm, --array=1-8                 --shard $SLURM_ARRAY_TASK_ID/8
         Kubernetes, an Indexed Job of 8    --shard $((JOB_COMPLETION_INDEX + 1))/8      (it counts from 0)
 
-    Whoever forgets to add the 1 learns it from the first task (0/8 is refused). Were shards counted from 0, a task too few
-    would be the last share, which is silently not there.
+    Whoever forgets to add the 1 learns it from the first task: 0/8 is refused. Were shards counted from 0, an array of
+    1 to 8 would silently leave the first share undone.
     """
 
     index: int

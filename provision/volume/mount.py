@@ -21,7 +21,7 @@ _README = b"""This folder belongs to `provision`, which fills this volume with m
 locks/      what each project was promised
 receipts/   what was proven about the files that stand
 partials/   journals of unfinished files; each lies beside its target as .provision-*.partial
-claims/     who does the housekeeping just now
+claims/     who fetches what just now
 
 Nothing here is needed to use the models. Without it the next `provision fill` reads every file again.
 """
