@@ -49,6 +49,7 @@ CONNECTIONS = 8
     show_default=True,
     help="Connections at once, for all files together.",
 )
+@click.option("--per-host", type=click.IntRange(1, 64), help="Of these, to one host. [default: all]")
 @click.option(
     "--max-rate", type=settings.Size(), help="Take no more bytes a second from the network, all connections together."
 )
@@ -87,6 +88,7 @@ class _Asked:
     frozen: bool
     dry_run: bool
     connections: int
+    per_host: int | None
     max_rate: int | None
     max_time: float | None
     shard: Shard | None
@@ -127,6 +129,14 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _connections(asked: _Asked) -> int:
+    if asked.transport != "xet":
+        return asked.connections
+    from provision.hubs.xet import STREAMS
+
+    return min(asked.connections, STREAMS)
 
 
 def _prepare_xet() -> None:
@@ -194,13 +204,15 @@ def _means(asked: _Asked, stop: Stop) -> Means:
     from provision.transfer.rate import Rate
     from provision.volume.writer import new_writer
 
+    connections = _connections(asked)
+    limits = settings.Limits(connections=connections, per_host=asked.per_host or connections)
     return Means(
-        supply=supply(stop, console.say),
+        supply=supply(stop, console.say, limits),
         writer=new_writer(),
         progress=console.progress(quiet=asked.quiet),
         stop=stop,
         clock=time.time,
-        connections=asked.connections,
+        connections=connections,
         rate=Rate(asked.max_rate, time.monotonic, stop.sleep),
         machine=Machine(clock=time.monotonic, used=time.process_time, cores=settings.cores()),
         xet=asked.transport == "xet",

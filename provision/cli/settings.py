@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,29 @@ def volume_path(given: str | None) -> Path:
     )
 
 
-def http_settings() -> HttpSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many connections there may be at once, in all and to one host."""
+
+    connections: int = 8
+    per_host: int = 8
+
+
+def http_settings(limits: Limits) -> HttpSettings:
     """How to reach out, by the environment's usual variables."""
     from urllib.request import getproxies
 
     from provision.hubs.http import HttpSettings
 
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    return HttpSettings(user_agent=USER_AGENT, now=time.time, proxies=getproxies(), ca_bundle=bundle or None)
+    return HttpSettings(
+        user_agent=USER_AGENT,
+        now=time.time,
+        proxies=getproxies(),
+        ca_bundle=bundle or None,
+        connections=limits.connections,
+        per_host=limits.per_host,
+    )
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)

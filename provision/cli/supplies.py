@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from provision.crew import Stop
 
 
-def supply(stop: Stop, tell: Callable[[str], None]) -> Supply:
-    """Hubs by their own settings, HTTP by the environment's, patience that a stop cuts short."""
-    http = settings.http_settings()
+def supply(stop: Stop, tell: Callable[[str], None], limits: settings.Limits | None = None) -> Supply:
+    """Hubs by their own settings, HTTP by the environment's within `limits`, patience that a stop cuts short."""
+    http = settings.http_settings(limits or settings.Limits())
     retry = Retry(patience=Patience(), sleep=stop.sleep, tell=tell)
     hub_of = cache(lambda scheme: open_hub(scheme, HubSettings(http=http)))
     return Supply(hub_of, Http(http), retry)
