@@ -122,7 +122,10 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
             return None
         filling = fill(volume, ahead, _means(asked, stop))
         paint = Paint(enabled=console.colour())
-        options.show(text.filling_lines(filling, paint), document.filling_document(filling, volume.path), asked.output)
+        if asked.output == "json":
+            options.show([], document.filling_document(filling, volume.path), "json")
+        else:
+            options.show(text.filling_lines(filling, paint), {}, "text")
     if filling.ok:
         return None
     error = worst(filling.errors)

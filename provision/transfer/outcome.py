@@ -73,7 +73,10 @@ class Filling:
     @property
     def served(self) -> Mapping[str, int]:
         """Bytes by the source they came from."""
-        return sum((Counter(outcome.served) for outcome in self.outcomes), Counter())
+        served: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            served.update(outcome.served)
+        return served
 
     @property
     def reused(self) -> int:

@@ -7,11 +7,12 @@ then it stands, or is ours to do after all.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
+from provision.errors import VolumeError
 from provision.plan import step_for
 from provision.transfer.assistance import Assistance
 from provision.transfer.steps import Worker
@@ -80,7 +81,10 @@ class Shift:
         if not self.claims.take(job.name):
             return None
         try:
-            return tuple(worker.do(step) for step in job.steps)
+            work = tuple(worker.do(step) for step in job.steps)
+            with suppress(VolumeError):  # it is tried again at the end
+                self.bench.receipts.flush()  # before others look: else they would read what was just proven
+            return work
         finally:
             self.claims.release(job.name)
 
