@@ -6,14 +6,19 @@ Each stands before the honest application, which keeps doing what it does; only 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from misbehaving_hub import Behaviour, _answer_of, _send
+from misbehaving_hub import Behaviour, _answer_of, _send, answers
 from starlette.datastructures import Headers
 
+from provision.digest import PIECE_SIZE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,14 +55,14 @@ def meets(count: int) -> Behaviour:
     return meeting
 
 
-def waits_until(condition: Callable[[], bool]) -> Behaviour:
-    """Honest, once `condition` is true; it is asked every few milliseconds, for half a minute at most."""
+def waits_until(condition: Callable[[], bool], then: Behaviour | None = None) -> Behaviour:
+    """As `then`, or honest, once `condition` is true; it is asked every few milliseconds, for half a minute at most."""
 
     async def waiting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - another process makes it true
                 await asyncio.sleep(0.02)
-        await honest(scope, receive, send)
+        await (then(honest, scope, receive, send) if then else honest(scope, receive, send))
 
     return waiting
 
@@ -155,6 +160,123 @@ def acts_after(count: int, act: Callable[[], None]) -> Behaviour:
     return acting
 
 
+def on_piece(index: int, *once: Behaviour, then: Behaviour | None = None, at_once: int = 1) -> Behaviour:
+    """Honest, but for requests whose part begins in piece `index`: the first of them meets the first of `once`, and so
+    on; those that follow meet `then`, if there is one. The first `at_once` requests are answered when all have come.
+    """
+    met, coming = asyncio.Barrier(at_once), iter(once)
+    asked = itertools.count(1)
+
+    async def one_of_many(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if next(asked) <= at_once:
+            async with asyncio.timeout(30):
+                await met.wait()
+        behaviour = next(coming, then) if _begins(scope) // PIECE_SIZE == index else None
+        await (behaviour(honest, scope, receive, send) if behaviour else honest(scope, receive, send))
+
+    return one_of_many
+
+
+def in_turn(behaviours: Iterable[Behaviour]) -> Behaviour:
+    """Each request meets the next one."""
+    turns = iter(behaviours)
+
+    async def next_one(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await next(turns)(honest, scope, receive, send)
+
+    return next_one
+
+
+def drips(count: int, pause: float) -> Behaviour:
+    """The honest answer, `count` bytes every `pause` seconds: never silent, never done."""
+
+    async def dripping(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        async def drop_by_drop(message: Message) -> None:
+            body = message.get("body", b"")
+            for at in range(0, len(body), count):
+                await send({**message, "body": body[at : at + count], "more_body": True})
+                await asyncio.sleep(pause)
+            if not body:
+                await send(message)
+
+        await honest(scope, receive, drop_by_drop)
+
+    return dripping
+
+
+def caps(count: int) -> Behaviour:
+    """Parts of `count` bytes at most, whatever was asked for."""
+
+    async def capped(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        first, last = map(int, re.findall(r"\d+", Headers(scope=scope)["range"]))
+        await honest(_asked_for(scope, f"bytes={first}-{min(last, first + count - 1)}"), receive, send)
+
+    return capped
+
+
+@dataclass(slots=True)
+class Crowd:
+    """A behaviour: to `most` requests at once that of `behaviour`, or honesty; those who come on top meet `refusal`.
+
+    `met`: how many were there when each was let in, itself included; `refused`: how many were not.
+    """
+
+    most: int
+    refusal: Behaviour
+    behaviour: Behaviour | None = None
+    here: int = 0
+    met: list[int] = field(default_factory=list)
+    refused: int = 0
+
+    async def __call__(self, honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.here >= self.most:
+            self.refused += 1
+            return await self.refusal(honest, scope, receive, send)
+        self.here += 1
+        self.met.append(self.here)
+        try:
+            if self.behaviour:
+                return await self.behaviour(honest, scope, receive, send)
+            return await honest(scope, receive, send)
+        finally:
+            self.here -= 1
+
+
+def signs_each() -> Behaviour:
+    """The honest redirect, to an address that nobody else was given."""
+    given = itertools.count()
+
+    async def signing(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        async def signed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = [
+                    (name, value + b"&given=%d" % next(given) if name == b"location" else value)
+                    for name, value in message["headers"]
+                ]
+                message = {**message, "headers": told}
+            await send(message)
+
+        await honest(scope, receive, signed)
+
+    return signing
+
+
+def honours(count: int, *, cut: int | None = None) -> Behaviour:
+    """Honest to the first `count` requests for each address, or to `cut` bytes of each; then it is over (403). See
+    `signs_each`.
+    """
+    asked: Counter[bytes] = Counter()
+
+    async def honouring(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        asked[scope["query_string"]] += 1
+        if asked[scope["query_string"]] > count:
+            await answers(403)(honest, scope, receive, send)
+        else:
+            await honest(scope, receive, send if cut is None else _first(cut, send))
+
+    return honouring
+
+
 def _first(count: int, send: Send) -> Send:
     """Passes on the start of an answer and `count` bytes of its body, and never its end."""
     left = count
@@ -175,3 +297,8 @@ def _first(count: int, send: Send) -> Send:
 def _asked_for(scope: Scope, wanted: str | None) -> Scope:
     kept = [pair for pair in scope["headers"] if pair[0] != b"range"]
     return {**scope, "headers": [*kept, (b"range", wanted.encode())] if wanted else kept}
+
+
+def _begins(scope: Scope) -> int:
+    part = re.match(r"bytes=(\d+)-", Headers(scope=scope).get("range", ""))
+    return int(part[1]) if part else 0

@@ -33,6 +33,8 @@ from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hub_kinds import Kind
     from misbehaving_hub import MisbehavingHub, Request
 
@@ -140,7 +142,10 @@ class _Notes(Silent):
 
 @dataclass(kw_only=True)
 class Bed:
-    """One hub, one kind of it, one volume. `sent_elsewhere`: bytes that servers without a log may have sent."""
+    """One hub, one kind of it, one volume. `sent_elsewhere`: bytes that servers without a log may have sent.
+
+    `endpoint`: where the hub is believed to be. `pause`: what is done beside writing a wait down.
+    """
 
     hub: MisbehavingHub
     kind: Kind
@@ -149,6 +154,9 @@ class Bed:
     sent_elsewhere: int = 0
     home_name: str = "home"
     others: dict[str, Hub] = field(default_factory=dict)  # by scheme: where mirrors are
+    xet: bool = False
+    endpoint: str = ""
+    pause: Callable[[float], None] = lambda _: None
 
     @property
     def home(self) -> Path:
@@ -180,8 +188,8 @@ class Bed:
 
     def _fill(self, lock: Lock, patience: Patience, connections: int, result: Result, **http) -> Filling:
         settings = {"now": lambda: NOW, "stall": 10.0, **http}
-        retry = Retry(patience=patience, sleep=result.sleeps.append, tell=result.notes.append)
-        adapter = reach(self.kind, self.hub.endpoint, token=TOKEN, **settings)
+        retry = Retry(patience=patience, sleep=lambda wait: self._sleep(result, wait), tell=result.notes.append)
+        adapter = reach(self.kind, self.endpoint or self.hub.endpoint, token=TOKEN, **settings)
         means = Means(
             supply=Supply(lambda scheme: self.others.get(scheme, adapter), Http(http_settings(**settings)), retry),
             writer=new_writer(),
@@ -191,9 +199,14 @@ class Bed:
             connections=connections,
             machine=Machine(clock=time.monotonic, used=lambda: 0.0, cores=1),
             rate=Rate(None, lambda: 0.0, result.sleeps.append),
+            xet=self.xet,
         )
         with Volume.open(str(self.volume)) as volume:
             return fill(volume, look_ahead(volume, [lock], NOW), means)
+
+    def _sleep(self, result: Result, wait: float) -> None:
+        result.sleeps.append(wait)
+        self.pause(wait)
 
 
 def proven(root: Path, lock: Lock) -> dict[str, set[int]]:

@@ -85,6 +85,7 @@ class Assembly:
         self._changed = threading.Condition()
         self._own: Stretch | None = None
         self._helpers, self._helpers_limit = 0, self._ledger.count
+        self._moved = 0
         self._takes_all = self._is_over = False
         self._broken: VolumeError | None = None
 
@@ -198,7 +199,8 @@ class Assembly:
         if stretch is None:
             return False
         try:
-            self._watch.retry.call(lambda: self._round(stretch), position=lambda: stretch.moved, tell=self._note)
+            # While others bring bytes there is progress: they may hold all the connections that a supplier bears.
+            self._watch.retry.call(lambda: self._round(stretch), position=lambda: self._moved, tell=self._note)
         finally:
             self._leave(stretch)
         return True
@@ -260,7 +262,7 @@ class Assembly:
         except VolumeError as error:
             self._broken = error
         except (ProvisionError, IndexError):
-            if not stretch.completed:  # so many connections may be more than the supplier bears
+            if stretch.moved < READ_SIZE:  # so many connections may be more than the supplier bears
                 self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
         finally:
             self._leave(stretch)
@@ -278,6 +280,8 @@ class Assembly:
     def write(self, offset: int, data: memoryview) -> None:
         """As Site says."""
         self._partial.write_at(offset, data)
+        with self._changed:
+            self._moved += len(data)
         self._watch.task.advance(len(data))
 
     def complete(self, piece: Piece) -> None:

@@ -74,6 +74,13 @@ def resolve_doubt(
     raise _broken_promise(file, attempts, ", ".join(suppliers.dropped))
 
 
+def told(first: Attempt, right: Attempt) -> str:
+    """Which bytes of `first` were others than those of `right`, and who had sent them."""
+    wrong = [index for index, piece in enumerate(first.pieces) if piece != right.pieces[index]]
+    who = sorted({name for index in wrong for name in first.names.get(index, ())})
+    return f"{differing(first.pieces, right.pieces, right.size)} had come wrong from {', '.join(who) or 'the volume'}"
+
+
 def _drop_liars(attempts: Sequence[Attempt], right: Attempt, suppliers: Suppliers, honest: Supplier) -> None:
     """Those are dropped who alone sent a piece that is another one in the file as it is right."""
     for liar in suppliers.left:

@@ -17,7 +17,7 @@ from provision.errors import (
 )
 from provision.plan import Action
 from provision.transfer.assembly import Assembly, Watch
-from provision.transfer.doubt import Attempt, resolve_doubt
+from provision.transfer.doubt import Attempt, resolve_doubt, told
 from provision.transfer.outcome import Done, Outcome, kept
 from provision.transfer.proof import check_header, read_through
 from provision.volume.partials import Held
@@ -189,7 +189,8 @@ class _Doing:
             attempt = self._attempt(partial, self._suppliers)
             if attempt.sha256 != self._file.sha256:
                 again = lambda suppliers: self._once_more(partial, suppliers)  # noqa: E731 - partial is its whole matter
-                attempt = resolve_doubt(partial, self._suppliers, attempt, again)
+                first, attempt = attempt, resolve_doubt(partial, self._suppliers, attempt, again)
+                self._task.note(f"{self._file.target}: {told(first, attempt)}")
             check_header(self._file, partial)
             placed = place(partial)
         if placed is None:

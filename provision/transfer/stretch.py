@@ -53,7 +53,7 @@ class Site(Protocol):
 class Stretch:
     """The way of some pieces, in ascending order. What has come stays when a connection ends.
 
-    `moved` counts the bytes of it, `completed` the pieces.
+    `moved` counts the bytes of it.
     """
 
     def __init__(self, site: Site, pieces: Iterable[int]) -> None:
@@ -61,7 +61,7 @@ class Stretch:
         self._pieces = deque(pieces)
         self._piece: Piece | None = None
         self._is_alone = False
-        self.moved = self.completed = 0
+        self.moved = 0
 
     @property
     def is_done(self) -> bool:
@@ -146,6 +146,5 @@ class Stretch:
             if piece.is_complete:
                 self._site.complete(piece)
                 self._piece = None
-                self.completed += 1
                 if self._is_alone:
                     self._pieces = deque(sorted({*self._pieces, *self._site.more(piece.index)}))
