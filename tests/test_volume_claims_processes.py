@@ -164,6 +164,17 @@ def test_a_claim_that_names_nobody_is_waited_for_and_then_taken(ours, theirs, cl
     assert names_in(claims_in(volume)[0]) == ["aaaaaaaa"]
 
 
+@linux
+def test_a_claim_that_names_nobody_is_taken_at_once_when_all_who_could_be_making_it_are_dead(ours, fill_of, volume):
+    """Killed between the two steps of a claim; the next fill of the same host must not wait for a minute."""
+    killed = fill_of("bbbbbbbb", owner=replace(this_process(), started=1))  # another process has its number now
+    killed.take(NAME)
+    next(claims_in(volume)[0].iterdir()).rmdir()
+    assert ours.held_by_others([NAME]) == set()
+    assert ours.take(NAME)
+    assert names_in(claims_in(volume)[0]) == ["aaaaaaaa"]
+
+
 def test_of_two_that_hold_one_claim_the_one_of_whom_nothing_is_known_is_waited_for(ours, theirs, clock, volume):
     theirs.take(NAME)
     assert not ours.take(NAME)

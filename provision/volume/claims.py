@@ -213,7 +213,9 @@ class Claims:
         return names, hearts
 
     def _is_left(self, folder: Folder, key: str, holders: Collection[str], hearts: dict[str, str]) -> bool:
-        """Whether a claim is left over: none of those who hold it is alive."""
+        """Whether a claim is left over: none of those who hold it is alive, or none who might be about to."""
+        if not holders and all(self._is_dead(heart) for writer, heart in hearts.items() if writer != self._writer.id):
+            return True  # killed between its two steps: whoever is alive and makes a claim has a heart
         known = [hearts[holder] for holder in holders if holder in hearts]
         if not all(self._is_silent(folder, heart) for heart in known):
             return False
@@ -227,10 +229,13 @@ class Claims:
         return self._sightings.unchanged(key, value) >= STALE or self._is_ancient(found.st_mtime)
 
     def _is_silent(self, folder: Folder, heart: str) -> bool:
-        if is_dead(owner_of(heart), self._writer.owner) or self._sightings.unchanged(heart[:8], heart) >= STALE:
+        if self._is_dead(heart) or self._sightings.unchanged(heart[:8], heart) >= STALE:
             return True
         found = folder.stat(heart)
         return found is not None and self._is_ancient(found.st_mtime)
+
+    def _is_dead(self, heart: str) -> bool:
+        return is_dead(owner_of(heart), self._writer.owner)
 
     def _is_ancient(self, mtime: float) -> bool:
         return self._now() - mtime > ANCIENT
