@@ -138,3 +138,12 @@ def test_of_several_dead_the_fullest_is_gone_on_with_and_the_idle_rest_goes(volu
     assert ours.copies([FILE]) == 0
     assert ours.drop_idle([FILE], later()) == PIECE_SIZE
     assert all("bbbbbbbb" in name for name in left_over(tmp_path))
+
+
+def test_a_journal_whose_file_was_placed_when_its_writer_was_killed_is_swept(volume, ours, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Partials, "forget", lambda *_: None)  # killed after the rename
+        fill(Partials(volume, writer_named("bbbbbbbb", STRANGER)).claim(FILE), DATA)
+    assert len(left_over(tmp_path)) == 1
+    ours.sweep([FILE])
+    assert left_over(tmp_path) == []

@@ -152,9 +152,11 @@ class Partials:
         self.drop(file, sorted(writers))
 
     def sweep(self, files: Iterable[LockedFile]) -> None:
-        """Take away the partials of `files`, which stand, that came after their folder was looked at: of a writer that
-        began later and died. Each folder is listed once more.
+        """Take away what is left of `files`, which stand: partials that came after their folder was looked at, of a
+        writer that began later and died, and journals of one that was killed when it had just placed its file. Each
+        folder is listed once more.
         """
+        journals = self._keys_of_journals()
         by_parent: dict[str, list[LockedFile]] = {}
         for file in files:
             by_parent.setdefault(parent_and_name(file.target)[0], []).append(file)
@@ -164,8 +166,15 @@ class Partials:
                 with folder:
                     self._leftovers[parent] = partials_among(folder.names())
                 for file in siblings:
-                    if key_of(file) in self._leftovers[parent]:
+                    if key_of(file) in journals or key_of(file) in self._leftovers[parent]:
                         self.forget(file)
+
+    def _keys_of_journals(self) -> set[str]:
+        state = self.volume.state(JOURNALS)
+        if state is None:
+            return set()
+        with state:
+            return set(journals_among(state.names()))
 
     def copies(self, files: Iterable[LockedFile]) -> int:
         """How many bytes of what is held of `files` a claim would copy, so that they take room twice.
