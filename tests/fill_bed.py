@@ -6,7 +6,6 @@ The fill runs in this process, with tiny patience whose waits are written down i
 from __future__ import annotations
 
 import gc
-import json
 import random
 import re
 import time
@@ -29,6 +28,7 @@ from provision.retry import Patience, Retry
 from provision.transfer.assistance import Machine
 from provision.transfer.fill import Means, fill, look_ahead
 from provision.transfer.rate import Rate
+from provision.volume.journal import key_of, parse
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
@@ -210,22 +210,24 @@ class Bed:
 
 
 def proven(root: Path, lock: Lock) -> dict[str, set[int]]:
-    """By target, the pieces that a partial holds and its journal names rightly: read as a stranger would read it."""
+    """By target, the pieces that a partial holds and its journal names rightly."""
     found: dict[str, set[int]] = {}
-    for journal in (root / ".provision/partials").glob("*.journal"):
-        head, *lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
-        partials = list(root.rglob(f".provision-{journal.stem}.partial"))
-        target, size = head["target"], head["size"]
-        if not partials or head["sha256"] not in {file.sha256 for _, file in lock.files()}:
-            continue
-        with partials[0].open("rb") as data:
-            for line in lines:
-                start, end = piece_span(line["i"], size)
-                data.seek(start)
-                right = content(Path(target).name)[start:end]  # a journal may vouch for bytes that are none of ours
-                if piece_digest(data.read(end - start)) == line["xxh3"] == piece_digest(right):
-                    found.setdefault(target, set()).add(line["i"])
-    return found
+    for _, file in lock.files():
+        for journal in (root / ".provision/partials").glob(f"{key_of(file)}.*.journal"):
+            partial = (root / file.target).with_name(f".provision-{journal.stem}.partial")
+            if partial.exists():
+                named = parse(journal.read_bytes(), file).pieces.items()
+                held = {index for index, digest in named if _piece(partial, file, index) == (digest, digest)}
+                found.setdefault(file.target, set()).update(held)
+    return {target: held for target, held in found.items() if held}
+
+
+def _piece(partial: Path, file: LockedFile, index: int) -> tuple[str, str]:
+    """Which digest a piece has, and which it must have: a journal may vouch for bytes that are none of ours."""
+    begin, end = piece_span(index, file.size)
+    with partial.open("rb") as data:
+        data.seek(begin)
+        return piece_digest(data.read(end - begin)), piece_digest(content(Path(file.target).name)[begin:end])
 
 
 def standing(root: Path, lock: Lock) -> dict[str, str]:
@@ -293,10 +295,6 @@ def _assert_the_token_stays_at_home(bed: Bed, result: Result) -> None:
 
 def assert_no_leftovers(root: Path, lock: Lock) -> None:
     """Nothing that was made on the way to `lock` is left; what belongs to other promises is not asked about."""
-    ours = {key for _, file in lock.files() for key in [_key(file)]}
+    ours = {key for _, file in lock.files() for key in [key_of(file)]}
     left = [*root.rglob(".provision-*"), *(root / ".provision/partials").glob("*")]
     assert [str(path) for path in left if any(key in path.name for key in ours)] == []
-
-
-def _key(file: LockedFile) -> str:
-    return sha256_of(f"{file.target}\0{file.sha256}".encode())[:16]

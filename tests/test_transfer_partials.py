@@ -6,19 +6,23 @@ The file has three pieces, the last one short. The laws are asserted after every
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from byte_faults import acts_after, cuts_after, ignores_range
 from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of
 from hub_kinds import HUGGINGFACE, KINDS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from misbehaving_hub import MisbehavingHub, Rule, answers
 
 from provision.digest import PIECE_SIZE, piece_digest, piece_span, sha256_of
 from provision.errors import ExitCode, UnsafePath
 from provision.serve import Folder, Settings
 from provision.transfer.outcome import Done
-from provision.volume.journal import journal_name, key_of, partial_name
+from provision.volume.journal import JOURNAL_VERSION, journal_name, key_of, partial_name
 from provision.volume.mount import Volume
 from provision.volume.receipts import Receipt, ReceiptWriter, joined
 from provision.volume.writer import Owner, this_process
@@ -54,7 +58,8 @@ def one_bed(hub, tmp_path):
 class Left:
     """What a writer left of a file: the first `length` bytes that are right but for `wrong` offsets, and its journal.
 
-    `pieces` are those that the journal names; `lies` makes it name the digests of the wrong bytes.
+    `pieces` are those that the journal names; `lies` makes it name the digests of the wrong bytes. `garbled`: at this
+    part of 1,000 of the journal stands this byte.
     """
 
     pieces: tuple[int, ...] = ()
@@ -63,6 +68,8 @@ class Left:
     surplus: bytes = b""
     lies: bool = False
     torn: bool = False
+    garbled: tuple[int, int] | None = None
+    version: int = JOURNAL_VERSION
     owner: Owner = DEAD
     writer: str = "0badf00d"
     sha256: str = FILE.sha256
@@ -77,12 +84,15 @@ class Left:
         folder.mkdir(exist_ok=True)
         state.mkdir(parents=True, exist_ok=True)
         (folder / partial_name(key, self.writer)).write_bytes(bytes(data) + self.surplus)
-        (state / journal_name(key, self.writer)).write_text(self._journal(promise, named))
+        journal = bytearray(self._journal(promise, named).encode())
+        if self.garbled is not None:
+            journal[self.garbled[0] * len(journal) // 1000] = self.garbled[1]
+        (state / journal_name(key, self.writer)).write_bytes(journal)
 
     def _journal(self, promise, data) -> str:
         lines = [
             {
-                "version": 2,
+                "version": self.version,
                 "target": promise.target,
                 "sha256": promise.sha256,
                 "size": promise.size,
@@ -92,7 +102,9 @@ class Left:
         ]
         for index in self.pieces:
             start, end = piece_span(index, SIZE)
-            lines.append({"i": index, "xxh3": piece_digest(data[start:end])})
+            piece = data[start:end]
+            digest = {"xxh3": piece_digest(piece)} if self.version > 1 else {"sha256": sha256_of(piece)}
+            lines.append({"i": index, **digest})
         text = "".join(json.dumps(line) + "\n" for line in lines)
         return text + '{"i": 1, "sha' if self.torn else text
 
@@ -153,6 +165,27 @@ def test_only_what_nobody_holds_is_fetched(bed, row):
     assert result.asked(SIZE) == row.ranges
     assert result.fetched == row.fetched
     assert [outcome.done for outcome in result.outcomes] == [row.done]
+
+
+@pytest.mark.parametrize("owner", [DEAD, STRANGER], ids=["dead", "elsewhere"])
+@pytest.mark.parametrize("version", [1, JOURNAL_VERSION + 1])
+def test_what_another_release_has_left_is_not_used_and_does_not_stay(one_bed, version, owner):
+    """Version 1 named pieces by sha256. That nothing of it is left is a law of every fill."""
+    Left(pieces=(0, 1), version=version, owner=owner).on(one_bed.volume)
+    result = one_bed.fill(one_bed.lock(BIG))
+    assert (result.exit_code, result.asked(SIZE)) == (ExitCode.DONE, (WHOLE,))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(place=st.integers(0, 999), byte=st.integers(0, 255), owner=st.sampled_from([DEAD, STRANGER]))
+def test_a_journal_garbled_at_any_byte_costs_bytes_and_nothing_else(hub, place, byte, owner):
+    with tempfile.TemporaryDirectory() as volume:
+        hub.rules.clear()
+        bed = Bed(hub=hub, kind=HUGGINGFACE, volume=Path(volume))
+        Left(pieces=(0, 1, 2), garbled=(place, byte), owner=owner).on(bed.volume)
+        result = bed.fill(bed.lock(BIG))
+        assert result.exit_code == ExitCode.DONE
+        assert result.fetched in {0, P, SIZE - P, SIZE - 2 * P, 2 * P, SIZE}
 
 
 def test_a_resumed_stream_that_is_cut_goes_on_at_its_byte(bed):
