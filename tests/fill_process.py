@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fill_bed import TOKEN
@@ -15,6 +16,8 @@ from fill_bed import TOKEN
 from provision.lock import dumps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fill_bed import Bed
 
     from provision.lock import Lock
@@ -51,8 +54,17 @@ class Ended:
         return int(line.split()[1]) * 1024
 
 
-def start(bed: Bed, lock: Lock, *flags: str, measured: bool = False, claims: bool = True) -> subprocess.Popen[str]:
-    """A fill of the bed's volume, under way; without `claims` it is told that all of them are its own."""
+def start(
+    bed: Bed,
+    lock: Lock,
+    *flags: str,
+    measured: bool = False,
+    claims: bool = True,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[str]:
+    """A fill of the bed's volume, under way, with `variables` in its environment; without `claims` it is told that all
+    of them are its own.
+    """
     home = bed.home
     home.mkdir(exist_ok=True)
     project = home / f"{lock.project}.lock.json"
@@ -65,6 +77,7 @@ def start(bed: Bed, lock: Lock, *flags: str, measured: bool = False, claims: boo
         "LC_ALL": "C.UTF-8",
         bed.kind.endpoint_variable: bed.hub.endpoint,
         bed.kind.token_variable: TOKEN,
+        **variables,
     }
     program = ["-m", "provision"]
     if measured or not claims:

@@ -107,6 +107,7 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
     Raises:
         VolumeFull: it cannot fit; nothing was fetched.
         VolumeReadOnly: the volume cannot be written; nothing was fetched.
+        VolumeAbsent: it was unmounted meanwhile.
         Interrupted: a stop was asked for; what is proven stays proven.
     """
     partials = Partials(volume, means.writer)
@@ -121,6 +122,7 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
             filling = _carry_out(prospect, means, _bench(volume, prospect, means, partials, receipts))
         _write_sidecars(volume, prospect, filling, means.clock())
         compact(volume, means.clock)
+        volume.check_attached()
     except VolumeError:
         if filling is None or filling.ok:
             raise  # else files have failed, and tell more than receipts that found no room either

@@ -251,6 +251,10 @@ class Root(Folder):
             yield from filter(None, [_entry(name, fd) for name in files])
             folders[:] = [name for name in folders if (entry := _entry(name, fd)) and entry.st_dev == device]
 
+    def is_same(self, found: os.stat_result) -> bool:
+        """Whether `found` is what the system says of this root."""
+        return os.path.samestat(found, self._stat_self())
+
     def _stat_self(self) -> os.stat_result:
         with faults_at(self.path, reading=True):
             return os.fstat(self._fd)
