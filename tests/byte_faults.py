@@ -49,7 +49,8 @@ def meets(count: int) -> Behaviour:
     barrier = asyncio.Barrier(count)
 
     async def meeting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        await barrier.wait()
+        async with asyncio.timeout(30):
+            await barrier.wait()
         await honest(scope, receive, send)
 
     return meeting
@@ -177,6 +178,11 @@ def on_piece(index: int, *once: Behaviour, then: Behaviour | None = None, at_onc
     return one_of_many
 
 
+async def honestly(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """As if there were no rule."""
+    await honest(scope, receive, send)
+
+
 def in_turn(behaviours: Iterable[Behaviour]) -> Behaviour:
     """Each request meets the next one."""
     turns = iter(behaviours)
@@ -278,17 +284,18 @@ def honours(count: int, *, cut: int | None = None) -> Behaviour:
 
 
 def _first(count: int, send: Send) -> Send:
-    """Passes on the start of an answer and `count` bytes of its body, and never its end."""
+    """Passes on the start of an answer and `count` bytes of its body; its end, when it has fewer."""
     left = count
 
     async def limited(message: Message) -> None:
         nonlocal left
         if message["type"] == "http.response.body":
-            body = message.get("body", b"")[:left]
-            left -= len(body)
-            if not body:
+            whole = message.get("body", b"")
+            body = whole[:left]
+            is_below, left = len(whole) < left, left - len(body)
+            if not body and not is_below:
                 return
-            message = {**message, "body": body, "more_body": True}
+            message = message if is_below else {**message, "body": body, "more_body": True}
         await send(message)
 
     return limited

@@ -14,9 +14,11 @@ from byte_faults import (
     caps,
     cuts_after,
     flips,
+    honestly,
     honours,
     ignores_range,
     in_turn,
+    meets,
     on_piece,
     signs_each,
     waits_until,
@@ -92,10 +94,12 @@ def test_when_each_connection_is_cut_at_random_no_byte_comes_twice_and_nobody_hu
 
 
 def test_cuts_on_the_way_do_not_drive_the_other_connections_away(bed):
-    crowd = Crowd(most=99, refusal=answers(500), behaviour=cuts_after(6 * MIB))
+    """Each of the four is cut twice. Then nobody is answered until four have asked."""
+    asked = itertools.chain([cuts_after(6 * MIB)] * 8, [meets(4)] * 4, itertools.repeat(honestly))
+    crowd = Crowd(most=99, refusal=answers(500), behaviour=in_turn(asked))
     bed.hub.rules += at_cdn(crowd)
     assert_done(bed.fill(bed.lock(WIDE), **FOUR))
-    assert max(crowd.met[-6:]) >= 3
+    assert max(crowd.met[8:12]) == 4
 
 
 def test_a_range_that_came_wrong_once_comes_right_and_its_bytes_are_told(bed):

@@ -33,8 +33,7 @@ from provision.errors import (
 from provision.hubs.http import READ_SIZE
 from provision.transfer.front import Front
 from provision.transfer.ledger import Ledger, Piece
-from provision.transfer.stretch import Stretch
-from provision.volume.faults import TROUBLE_HINT
+from provision.transfer.stretch import LITTLE, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +84,6 @@ class Assembly:
         self._changed = threading.Condition()
         self._own: Stretch | None = None
         self._helpers, self._helpers_limit = 0, self._ledger.count
-        self._moved = 0
         self._takes_all = self._is_over = False
         self._broken: VolumeError | None = None
 
@@ -126,8 +124,12 @@ class Assembly:
 
     def _hash_next(self) -> bool:
         """Move the front by a piece that is there, or is claimed to be; False when it is missing, or on its way."""
-        index = self._front.index
-        if index in self._ledger.done:
+        with self._changed:  # others may move it too
+            index = self._front.index
+            is_done = index in self._ledger.done
+        if index == self._ledger.count:
+            return False
+        if is_done:
             self._read_back(index)
         elif index in self._ledger.held:
             self._ledger.held.discard(index)
@@ -174,14 +176,17 @@ class Assembly:
         return True
 
     def _read_back(self, index: int) -> None:
-        trial, begin, end = self._front.trial(), *piece_span(index, self.file.size)
-        for offset, data in self._read(self._partial, index):
+        """Move the front by a piece that came before its turn. One that is not what was written moves again."""
+        trial, piece = self._front.trial(), piece_hash()
+        for _, data in self._read(self._partial, index):
             trial.update(data)
-            begin = offset + len(data)
-        if begin != end:
-            raise VolumeTrouble(f"{self.file.target}: bytes that were written are not there", hint=TROUBLE_HINT)
+            piece.update(data)
         with self._changed:
-            self._front.accept(trial)
+            if piece.hexdigest() == self._ledger.done[index]:
+                self._front.accept(trial)
+                return
+            self._ledger.forget(index)
+        self._note(f"piece {index} is not what was written; it is fetched again")
 
     def _read(self, holder: Partial | File, index: int) -> Iterator[tuple[int, memoryview]]:
         """The bytes of a piece, as far as `holder` has them."""
@@ -199,11 +204,17 @@ class Assembly:
         if stretch is None:
             return False
         try:
-            # While others bring bytes there is progress: they may hold all the connections that a supplier bears.
-            self._watch.retry.call(lambda: self._round(stretch), position=lambda: self._moved, tell=self._note)
+            self._watch.retry.call(lambda: self._round(stretch), position=self._progress, tell=self._note)
+            self._helpers_limit = max(1, self._helpers_limit)  # what went wrong for others may be over
         finally:
             self._leave(stretch)
         return True
+
+    def _progress(self) -> int:
+        """How far the suppliers have come, in steps of LITTLE. With other files too: those may hold all the connections
+        that a hub bears.
+        """
+        return sum(supplier.tally.bytes for supplier in self.suppliers.all) // LITTLE
 
     def _round(self, stretch: Stretch) -> None:
         """Ask the suppliers in turn, until one has brought the stretch to its end, or on its way."""
@@ -219,12 +230,12 @@ class Assembly:
                 self.suppliers.drop(supplier, error)
                 self._tell_turn(supplier, error)
             except HubUnavailable as error:
-                failure = error
-                if stretch.moved > before and not isinstance(error, Stalled):
+                failure = max(failure or error, error, key=lambda one: one.retry_after or 0.0)
+                if stretch.moved - before >= LITTLE and not isinstance(error, Stalled):
                     break  # cut on its way: the same supplier goes on
                 self.suppliers.pass_on(supplier, error)
                 self._tell_turn(supplier, error)
-        raise failure or next(iter(self.suppliers.dropped.values()))
+        raise failure or self.suppliers.refusal
 
     def _tell_turn(self, failed: Supplier, error: ProvisionError) -> None:
         following = self.suppliers.left[:1]
@@ -264,6 +275,8 @@ class Assembly:
         except (ProvisionError, IndexError):
             if stretch.moved < READ_SIZE:  # so many connections may be more than the supplier bears
                 self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
+        else:
+            self._helpers_limit += 1
         finally:
             self._leave(stretch)
             with self._changed:
@@ -280,8 +293,6 @@ class Assembly:
     def write(self, offset: int, data: memoryview) -> None:
         """As Site says."""
         self._partial.write_at(offset, data)
-        with self._changed:
-            self._moved += len(data)
         self._watch.task.advance(len(data))
 
     def complete(self, piece: Piece) -> None:
@@ -297,6 +308,7 @@ class Assembly:
 
     def received(self, supplier: Supplier, count: int) -> None:
         """As Site says."""
+        supplier.tally.bytes += count
         with self._changed:
             self.served[supplier.name] += count
         self._check()

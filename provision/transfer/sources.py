@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from provision.errors import HubUnavailable
 from provision.hubs import Pin
-from provision.transfer.suppliers import Supplier, Suppliers
+from provision.transfer.suppliers import XET, Supplier, Suppliers, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,12 +31,14 @@ class Sources:
     def __init__(self, supply: Supply, *, xet: bool = False) -> None:
         self.retry = supply.retry
         self._supply, self._xet = supply, xet
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
         self._late: set[str] = set()
         self._silent: dict[str, ProvisionError] = {}
 
     def of(self, step: Step) -> Suppliers:
         """Who can send the file of `step`: its model's source and mirrors in their order, late ones last."""
-        return Suppliers(sorted(self._all(step.model), key=lambda one: one.place in self._late))
+        all_of_them = (replace(one, tally=self._tallies[one.place]) for one in self._all(step.model))
+        return Suppliers(sorted(all_of_them, key=lambda one: one.place in self._late))
 
     def silence(self, step: Step) -> ProvisionError | None:
         """Why nobody who has the file of `step` need be asked."""
@@ -56,7 +59,7 @@ class Sources:
     def _all(self, model: LockedModel) -> Iterator[Supplier]:
         pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)
         if self._xet and model.hub == "hf":
-            yield Supplier(name=f"{model.source} by xet", place="xet", open=lambda *asked: self._open_xet(pin, *asked))
+            yield Supplier(name=f"{model.source} by xet", place=XET, open=lambda *asked: self._open_xet(pin, *asked))
         yield Supplier(
             name=model.source, place=model.hub, open=lambda *asked: self._supply.open(model.hub, pin, *asked)
         )

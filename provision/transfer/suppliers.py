@@ -7,7 +7,7 @@ serve any byte, since the sha256 of the whole decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.errors import ProvisionError, Stalled
@@ -24,6 +24,17 @@ SLOW = Pace(slowest=256 * 1024, window=20.0)
 its turn away. Where none could, only a stream that may never end is given up (`HttpSettings.slowest`)."""
 
 
+XET = "xet"
+"""The place of those who are another way to a source that is asked over HTTP as well."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm."""
+
+    bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplier:
     """One who can send a file's bytes. `name` is a source, as in the lock; those of one `place` fail together."""
@@ -31,6 +42,7 @@ class Supplier:
     name: str
     place: str
     open: Callable[[Wanted, Pace | None], Stream]
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 class Suppliers:
@@ -50,6 +62,12 @@ class Suppliers:
     def left(self) -> tuple[Supplier, ...]:
         """Those who have not been dropped, the one whose turn it is first."""
         return tuple(self._left)
+
+    @property
+    def refusal(self) -> ProvisionError:
+        """Why nobody is left: in the source's own words, not in those of another way to it, which tell less."""
+        dropped = [supplier for supplier in self.all if supplier.name in self.dropped]
+        return self.dropped[min(dropped, key=lambda one: one.place == XET).name]
 
     def pace(self, supplier: Supplier) -> Pace | None:
         """How fast `supplier` must be: SLOW while someone is left who was not found to be slow."""
