@@ -234,6 +234,8 @@ class Partials:
         own = found.pop(self.writer.id, None) or self._take_over(file, folder, found)
         data = stack.enter_context(folder.made_file(self.name_of(file)))
         length = data.stat().st_size
+        if not length and keeps_journal(file):
+            folder.sync()  # bytes that are flushed midway are of no use without a name
         if length > file.size:
             data.truncate(file.size)
         for writer, journal in found.items():
