@@ -71,13 +71,13 @@ class Crew(Generic[J, R]):
             for _ in range(self._size if self._idle and pending else min(self._size, len(pending)))
         ]
         expected = len(pending)
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             return self._gather(answers, expected)
         except BaseException:
             self._stop.set()
-            for thread in threads:
+            for thread in filter(threading.Thread.is_alive, threads):
                 thread.join(FAREWELL / len(threads))
             raise
 

@@ -193,3 +193,21 @@ def test_a_buffer_begins_where_a_page_has_begun_already(size):
 
 def hub_pin(hub):
     return reach(HUGGINGFACE, hub.endpoint).resolve(NAME, None)
+
+
+def test_a_chunk_of_less_than_nothing_is_an_error_of_the_line():
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n" + b"x" * 9000
+    with RawServer(answer) as server, closing(Http(http_settings()).open(Location(url=server.address), WANTED)) as body:
+        with pytest.raises(ConnectionCut):
+            list(body.chunks())
+
+
+def test_a_connection_on_which_something_was_odd_serves_nobody_else():
+    """What is left on it could be taken for the answer to the next question."""
+    odd = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n012\r\nzz\r\n"
+    honest = head("200 OK", Content_Length=10) + DATA
+    with RawServer(odd, honest) as server:
+        http, location = Http(http_settings()), Location(url=server.address)
+        with closing(http.open(location, WANTED)) as body, pytest.raises(ConnectionCut):
+            list(body.chunks())
+        assert http.read(location, WANTED) == DATA, "by the second connection, whose answer it is"

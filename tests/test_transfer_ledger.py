@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from provision.crew import Crew, Stop
 from provision.digest import PIECE_SIZE, piece_count, piece_digest
 from provision.errors import Interrupted, TimeIsUp
-from provision.plan import Holding, State, step_for
+from provision.plan import Action, Holding, State, step_for
 from provision.transfer.assistance import BUSY, LOOK, Assistance, Machine
 from provision.transfer.jobs import BATCHES, jobs
 from provision.transfer.ledger import STRETCH, Ledger
@@ -83,11 +83,20 @@ def test_each_step_is_in_one_job_and_large_files_have_one_of_their_own(sizes):
 
 
 @given(st.lists(st.integers(0, 2 * PIECE_SIZE), min_size=1, max_size=30), st.randoms())
-def test_a_fill_that_lacks_less_has_jobs_of_the_same_names(sizes, chance):
+def test_a_fill_of_the_same_that_lacks_less_has_jobs_of_the_same_names(sizes, chance):
     steps = steps_of(*sizes)
-    some = [step for step in steps if chance.random() < 0.5]
+    some = [replace(step, action=Action.KEEP) if chance.random() < 0.5 else step for step in steps]
     homes = {step.file.target: job.name for job in jobs(steps) for step in job.steps}
-    assert all(homes[step.file.target] == job.name for job in jobs(some) for step in job.steps)
+    for job in jobs(some):
+        assert all(homes[step.file.target] == job.name for step in job.steps)
+        assert job.steps
+        assert all(step.action is not Action.KEEP for step in job.steps)
+
+
+def test_fills_of_other_files_have_no_job_in_common():
+    """Nor have two shards of one lock: neither ever waits for the other."""
+    steps = steps_of(*range(100))
+    assert {job.name for job in jobs(steps[:50])}.isdisjoint(job.name for job in jobs(steps[50:]))
 
 
 class Needy:

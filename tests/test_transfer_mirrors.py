@@ -235,3 +235,36 @@ def test_a_path_that_no_one_has_is_refused(beds):
     lock = beds.lock(SMALL)
     model = replace(lock.models[0], files=(replace(file_of(SMALL), path="no/such.gguf"),))
     assert isinstance(beds.bed.fill(replace(lock, models=(model,))).error, PathNotFound)
+
+
+def test_a_source_that_cuts_after_every_byte_gives_its_turn_away(beds):
+    """It makes progress, and would for years."""
+    beds.bed.hub.rules.append(Rule("", cuts_after(1), place="cdn"))
+    result = beds.fill(SMALL)
+    assert done(result).served[MIRROR] >= SIZES[SMALL] - 10
+    assert len(beds.bed.hub.asked("", "cdn")) < 10
+
+
+def test_a_lie_is_told_though_the_mirror_has_nothing_to_say(beds):
+    beds.bed.hub.rules.append(Rule("", flips(5), place="cdn"))
+    beds.mirror.rules.append(Rule("FilePath", answers(404)))
+    result = beds.fill(BIG)
+    assert result.exit_code == ExitCode.BYTES
+    assert SOURCE in result.error.message
+
+
+def test_a_lie_is_told_though_the_mirror_is_down(beds):
+    beds.bed.hub.rules.append(Rule("", flips(5), place="cdn"))
+    beds.mirror.rules.append(DOWN)
+    result = beds.fill(BIG)
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "was promised" in result.error.message
+
+
+def test_what_a_source_asked_for_is_kept_while_a_mirror_fails(beds):
+    """Retry-After is the source's; the mirror's failures do not shorten it."""
+    beds.bed.hub.rules.append(Rule("", answers(429, {"Retry-After": "60"}), place="cdn"))
+    beds.mirror.rules.append(DOWN)
+    result = beds.fill(SMALL)
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert len(beds.bed.hub.asked("", "cdn")) == 1

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 """By measurement: docs/engine.md."""
 
+ENOUGH = 4_000_000
+"""Bytes a second that one connection brings on any line."""
+
 
 @click.command("fill")
 @options.projects
@@ -135,11 +138,15 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
 
 
 def _connections(asked: _Asked) -> int:
+    """As many as were asked for, and no more than are of use: a low rate needs few, and each has a piece to lose."""
+    connections = asked.connections
+    if asked.max_rate is not None:
+        connections = max(1, min(connections, asked.max_rate // ENOUGH))
     if asked.transport != "xet":
-        return asked.connections
+        return connections
     from provision.hubs.xet import STREAMS
 
-    return min(asked.connections, STREAMS)
+    return min(connections, STREAMS)
 
 
 def _prepare_xet() -> None:

@@ -112,7 +112,10 @@ class Size(click.ParamType[int]):
             self.fail(f"`{value}` is not a size; write it as 50G, 1.5TB or 512MiB", param, ctx)
         number, unit, binary = match.groups()
         base = 1024 if binary else 1000
-        return int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))
+        size = int(float(number) * base ** ("kmgt".index(unit.lower()) + 1 if unit else 0))
+        if not size:
+            self.fail(f"`{value}` is nothing at all", param, ctx)
+        return size
 
 
 class ShardType(click.ParamType["Shard"]):

@@ -145,7 +145,8 @@ class HuggingFace:
                     f"{self._host()} does not keep {shown(wanted.path)} in Xet storage", hint="use --transport http"
                 )
             known = import_module("huggingface_hub.utils._xet").refresh_xet_connection_info(
-                file_data=told.xet_file_data, headers=dict(location.headers)
+                file_data=told.xet_file_data,
+                headers={**dict(location.headers), "User-Agent": self._settings.http.user_agent},
             )
             if origin_of(known.endpoint)[0] != "https" == origin_of(self._endpoint())[0]:
                 raise not_a_hub(self._host(), "leads from https to an address without")

@@ -46,7 +46,3 @@ class Supply:
         if not isinstance(hub, XetHub):
             raise HubRefused(f"{hub.name} has no Xet storage", hint="use --transport http")
         return hub.open_xet(pin, wanted, pace)
-
-    def has_room(self, scheme: str, pin: Pin, path: str) -> bool:
-        """Whether `open` would not wait for another body from the same host to be closed."""
-        return self._http.has_room(self._hub_of(scheme).location(pin, path))

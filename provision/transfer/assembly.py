@@ -36,7 +36,7 @@ from provision.transfer.ledger import Ledger, Piece
 from provision.transfer.stretch import LITTLE, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from provision.crew import Stop
     from provision.progress import Task
@@ -52,13 +52,14 @@ LOOK = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Who is asked and told while a file is put together, on how many connections at most."""
+    """Who is asked and told while a file is put together, on how many connections at most. `clock`: seconds."""
 
     retry: Retry
     stop: Stop
     task: Task
     rate: Rate
     connections: int
+    clock: Callable[[], float]
 
 
 class Over(ProvisionError):
@@ -219,7 +220,8 @@ class Assembly:
     def _round(self, stretch: Stretch) -> None:
         """Ask the suppliers in turn, until one has brought the stretch to its end, or on its way."""
         failure: HubUnavailable | None = None
-        for supplier in self.suppliers.left:
+        now, left = self._watch.clock(), self.suppliers.left
+        for supplier in [one for one in left if one.tally.not_before <= now] or left:
             before = stretch.moved
             try:
                 return stretch.run(supplier)
@@ -230,7 +232,8 @@ class Assembly:
                 self.suppliers.drop(supplier, error)
                 self._tell_turn(supplier, error)
             except HubUnavailable as error:
-                failure = max(failure or error, error, key=lambda one: one.retry_after or 0.0)
+                supplier.tally.not_before = now + (error.retry_after or 0.0)
+                failure = min(failure or error, error, key=lambda one: one.retry_after or 0.0)
                 if stretch.moved - before >= LITTLE and not isinstance(error, Stalled):
                     break  # cut on its way: the same supplier goes on
                 self.suppliers.pass_on(supplier, error)

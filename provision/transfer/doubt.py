@@ -35,6 +35,11 @@ class Attempt:
     pieces: Sequence[str]
     names: Mapping[int, frozenset[str]]
 
+    @property
+    def senders(self) -> frozenset[str]:
+        """All who sent some of it; pieces that were held have none."""
+        return frozenset().union(*self.names.values())
+
     def alone(self, name: str) -> dict[int, str]:
         """The pieces that came from the supplier of that name, and from nobody else."""
         return {index: self.pieces[index] for index, names in self.names.items() if names == {name}}
@@ -52,7 +57,7 @@ def resolve_doubt(
         HubRefused, HubUnavailable, VolumeError, Interrupted: as `again` does.
     """
     attempts, file = [first], partial.file
-    failure: HubRefused | HubUnavailable | None = None
+    failure: HubUnavailable | None = None
     whole = len(first.pieces)
     candidates = [supplier for supplier in suppliers.all if supplier in suppliers.left]
     for supplier in sorted(candidates, key=lambda one: len(first.alone(one.name)) == whole):
@@ -60,7 +65,10 @@ def resolve_doubt(
         partial.restrict(kept if len(kept) < whole else {})
         try:
             attempt = again(Suppliers([supplier]))
-        except (HubRefused, HubUnavailable) as error:
+        except HubRefused as error:
+            suppliers.drop(supplier, error)
+            continue
+        except HubUnavailable as error:
             failure = error
             continue
         if attempt.sha256 == file.sha256:
@@ -68,10 +76,12 @@ def resolve_doubt(
             return attempt
         attempts.append(attempt)
         suppliers.drop(supplier, _broken_promise(file, attempts[-2:], supplier.name))
+    broken = _broken_promise(file, attempts, ", ".join(sorted({name for one in attempts for name in one.senders})))
     if failure is not None:
+        failure.message = f"{broken.message}; and {failure.message}"
         raise failure
     partial.discard()
-    raise _broken_promise(file, attempts, ", ".join(suppliers.dropped))
+    raise broken
 
 
 def told(first: Attempt, right: Attempt) -> str:

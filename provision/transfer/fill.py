@@ -24,7 +24,7 @@ from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_rece
 from provision.volume.space import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from provision.crew import Stop
     from provision.hubs.supply import Supply
@@ -152,6 +152,7 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
         volume=volume,
         partials=partials,
         known=prospect.receipts,
+        copies=_by_sha256(prospect.receipts.values()),
         receipts=receipts,
         sources=Sources(means.supply, xet=means.xet),
         rate=means.rate,
@@ -162,10 +163,17 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
     )
 
 
+def _by_sha256(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
+    found: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        found.setdefault(receipt.sha256, []).append(receipt)
+    return found
+
+
 def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     steps = prospect.plan.steps
     outcomes = [kept(step) for step in steps if step.action is Action.KEEP]
-    work = jobs(step for step in steps if step.action is not Action.KEEP)
+    work = jobs(steps)
     means.progress.begin("fill", sum(step.file.size for step in steps if step.touches))
     try:
         with Claims(bench.volume, means.writer, means.machine.clock, means.clock) as claims:

@@ -89,6 +89,11 @@ class Ledger:
             self._begun[index] = Piece(index, self._size, trial)
         return self._begun[index]
 
+    def forget(self, index: int) -> None:
+        """The piece is not there after all."""
+        del self.done[index]
+        self.give_back([index])
+
     def complete(self, index: int, digest: str) -> None:
         """The piece is there."""
         self._begun.pop(index, None)

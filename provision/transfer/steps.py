@@ -46,11 +46,14 @@ TROUBLE_WAIT = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """All that steps need at hand. `known` are the receipts of before, `receipts` takes the new ones."""
+    """All that steps need at hand. `known` are the receipts of before, `copies` the same by sha256; `receipts` takes
+    the new ones.
+    """
 
     volume: Volume
     partials: Partials
     known: Mapping[str, Receipt]
+    copies: Mapping[str, Sequence[Receipt]]
     receipts: ReceiptWriter
     sources: Sources
     rate: Rate
@@ -97,7 +100,12 @@ class _Doing:
         self._bench, self._assistance, self._step, self._task = bench, assistance, step, task
         self._file = step.file
         self._watch = Watch(
-            retry=bench.sources.retry, stop=bench.stop, task=task, rate=bench.rate, connections=bench.connections
+            retry=bench.sources.retry,
+            stop=bench.stop,
+            task=task,
+            rate=bench.rate,
+            connections=bench.connections,
+            clock=bench.clock,
         )
         self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []
@@ -109,6 +117,11 @@ class _Doing:
         self._bench.sources.learn(self._suppliers, served, error)
         dropped = {name: str(why) for name, why in self._suppliers.dropped.items()}
         return Outcome(step=self._step, done=done, reused=reused, served=served, dropped=dropped, error=error)
+
+    def _reused(self) -> int:
+        """Bytes that lay there and did not have to come: not those that an earlier try of this step has brought."""
+        fetched = sum(sum(assembly.served.values()) for assembly in self._assemblies)
+        return min(self._assemblies[0].reused, max(0, self._file.size - fetched))
 
     def run_through_trouble(self) -> Outcome:
         """As `run`, again while a file system that fails in ways that often pass lets it get on: what is proven, and
@@ -196,7 +209,7 @@ class _Doing:
         if placed is None:
             return self._placed_by_another()
         self._vouch(attempt.pieces, placed)
-        return self.outcome(done, reused=self._assemblies[-1].reused)
+        return self.outcome(done, reused=self._reused())
 
     def _attempt(self, partial: Partial, suppliers: Suppliers) -> Attempt:
         assembly = Assembly(partial, suppliers, self._watch)
@@ -213,8 +226,8 @@ class _Doing:
 
     def _copies(self, stack: ExitStack) -> Iterator[Held]:
         """Files of the same bytes that stand proven elsewhere on the volume: at an old target, for another project."""
-        for receipt in self._bench.known.values():
-            if receipt.sha256 != self._file.sha256 or receipt.target == self._file.target:
+        for receipt in self._bench.copies.get(self._file.sha256, ()):
+            if receipt.target == self._file.target:
                 continue
             with suppress(VolumeError):  # what cannot be read is only not used
                 opened = self._bench.volume.open_file(receipt.target)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from provision.transfer.ledger import Piece
     from provision.transfer.suppliers import Supplier, Suppliers
 
+LITTLE = 64 * 1024
+"""Bytes. Less is no progress: answers that end after every byte, or are cut there, are as good as none."""
+
 
 class Site(Protocol):
     """Where a stretch is put in its place: an assembly. Calls come from the thread of the stretch."""
@@ -90,7 +93,8 @@ class Stretch:
                         return
                     self._is_alone = True
                 self._take(stream, supplier, buffer)
-            if not self.is_done and (self.moved == before or stream.end is None or self._next < stream.end):
+            little = self.moved - before < min(LITTLE, self._file.size)
+            if not self.is_done and (little or stream.end is None or self._next < stream.end):
                 raise ConnectionCut(
                     f"{stream.host} ended its answer at byte {self._next:,} of {self._file.size:,}",
                     hint="run the same command again; it resumes",
@@ -109,8 +113,12 @@ class Stretch:
 
     @property
     def _end(self) -> int:
-        """Where the last missing byte is, and one more."""
-        last = self._pieces[-1] if self._pieces else self.rest()[-1]
+        """Where the missing bytes end that begin with the next one."""
+        last, *others = self.rest()
+        for index in others:
+            if index != last + 1:
+                break
+            last = index
         return piece_span(last, self._file.size)[1]
 
     def _open(self, supplier: Supplier) -> Stream:

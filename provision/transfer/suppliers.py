@@ -30,9 +30,13 @@ XET = "xet"
 
 @dataclass(slots=True)
 class Tally:
-    """Bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm."""
+    """Bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm.
+
+    It is not to be asked before `not_before`, in seconds.
+    """
 
     bytes: int = 0
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,14 +48,13 @@ class File:
         if error is None:
             self.close()
         elif not self._closed:
-            self._closed = True
             with suppress(OSError):  # what went wrong first tells more
-                os.close(self._fd)
+                os.close(self.released())
 
     def released(self) -> int:
-        """The descriptor, which is the caller's to close from now on."""
-        self._closed = True
-        return self._fd
+        """The descriptor, which is the caller's to close from now on; its number may soon be another file's."""
+        fd, self._fd, self._closed = self._fd, -1, True
+        return fd
 
     def stat(self) -> os.stat_result:
         """What the file system says about the open file, whatever its name is by now."""
@@ -126,6 +125,5 @@ class File:
     def close(self) -> None:
         """Close. A quota may be reported only here, so a fault counts; the descriptor is gone in any case."""
         if not self._closed:
-            self._closed = True
             with faults_at(self.path):
-                os.close(self._fd)
+                os.close(self.released())

@@ -65,9 +65,9 @@ class Partial:
         self._data = opened.data
         self._stack = opened.stack
         self._journal: File | None = None
-        self._journal_end = self._flushed_end = opened.journal_end
+        self._journal_end, self._flushed_end = opened.journal_end, 0
         self._unsynced = 0
-        self._guard = threading.Lock()
+        self._guard, self._flushing = threading.Lock(), threading.Lock()
         self._lost: VolumeError | None = None
 
     def __enter__(self) -> Self:
@@ -118,11 +118,21 @@ class Partial:
             raise self._lost
         if self._journal is None:
             self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
+            if self._journal_end:
+                self._vouch_for_older()
             self._journal_end = self._flushed_end = self._journal.stat().st_size
         # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
         self._journal.write_at(self._journal_end, line)
         self._journal_end += len(line)
         self._unsynced += 1
+
+    def _vouch_for_older(self) -> None:
+        """A fill that was killed may have left lines, and bytes, that it never flushed."""
+        try:
+            self._data.sync_data()
+        except VolumeError as error:
+            self._lose(error)
+            raise
 
     def _flush(self, mark: int) -> None:
         """Everything up to `mark` in the journal is on the volume when this returns: bytes first, then their lines.
@@ -134,23 +144,29 @@ class Partial:
         marks the pages clean). So the journal is cut back to the flush before, and this partial takes no more lines:
         opened anew, what is no longer named moves again, and is written, and flushed, again.
         """
-        try:
-            self._data.sync_data()
-            if self._journal is not None:
-                self._journal.sync_data()
-        except VolumeError as error:
-            self._lose(error)
-            raise
-        with self._guard:
-            self._flushed_end = max(self._flushed_end, mark)
+        with self._flushing:  # one at a time: of two that flush at once, only one is told of a failure
+            if self._lost is not None:
+                raise self._lost
+            try:
+                self._data.sync_data()
+                if self._journal is not None:
+                    self._journal.sync_data()
+            except VolumeError as error:
+                with self._guard:
+                    self._lose(error)
+                raise
+            with self._guard:
+                self._flushed_end = max(self._flushed_end, mark)
 
     def _lose(self, error: VolumeError) -> None:
-        with self._guard:
-            self._lost = error
-            self._journal_end = self._flushed_end
-            if self._journal is not None:
-                with suppress(VolumeError):
-                    self._journal.truncate(self._journal_end)
+        """Take back what no flush has vouched for; called with the guard."""
+        self._lost = error
+        self._journal_end = self._flushed_end
+        with suppress(VolumeError):
+            if self._journal is None and keeps_journal(self.file):
+                self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
+            elif self._journal is not None:
+                self._journal.truncate(self._journal_end)
 
     def restrict(self, pieces: Mapping[int, str]) -> None:
         """From now on only `pieces` are held here; the journal says so too, and what others hold is not asked for."""
@@ -174,7 +190,8 @@ class Partial:
             self._data.sync()
             self._data.close()
         except VolumeError as error:
-            self._lose(error)
+            with self._guard:
+                self._lose(error)
             raise
         sealed = self.folder.open_file(self.name)
         if sealed is None:

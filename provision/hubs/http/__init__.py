@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -151,14 +151,12 @@ class Http:
                 response, url = self._answer(location, wanted)
             with _closed_on_error(response):
                 span = self._judged(response, url, location, wanted)
-                return Body(response, span, host_of(url), seat, self._settings.terms(pace))
+                # Where bytes end too early, the hub may know a better address.
+                terms = replace(self._settings.terms(pace), broken=lambda: self._memory.forget(location, url))
+                return Body(response, span, host_of(url), seat, terms)
         except BaseException:
             seat.leave()
             raise
-
-    def has_room(self, location: Location) -> bool:
-        """Whether `open` would begin at once."""
-        return self._room.has_seat(host_of(location.url))
 
     def _answer(self, location: Location, wanted: Wanted) -> tuple[BaseHTTPResponse, str]:
         """Of the address that is remembered, else of the hub's own."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.buffer import new_buffer
-from provision.errors import ConnectionCut, HubRefused, HubUnavailable, NotAHub, Stalled, Unreachable
+from provision.errors import (
+    ConnectionCut,
+    HubRefused,
+    HubUnavailable,
+    NotAHub,
+    ProvisionError,
+    Stalled,
+    Unreachable,
+)
 from provision.hubs.answers import AGAIN
 from provision.hubs.deadline import within
 from provision.names import shown
@@ -30,11 +38,15 @@ _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What is asked of a body: the `pace`, and no silence longer than `stall` seconds by the `clock`."""
+    """What is asked of a body: the `pace`, and no silence longer than `stall` seconds by the `clock`.
+
+    `broken` is called when it cannot be read to its end.
+    """
 
     pace: Pace
     stall: float
     clock: Callable[[], float]
+    broken: Callable[[], None] = lambda: None
 
 
 class Body:
@@ -46,7 +58,8 @@ class Body:
         self.start, self.end = span
         self.host = host
         self._response, self._answer, self._seat = response, answer_of(response), seat
-        self._pace, self._clock = terms.pace, terms.clock
+        self._pace, self._clock, self._broken = terms.pace, terms.clock, terms.broken
+        self._is_broken = False
         self._position, self._waited, self._came = self.start, 0.0, 0
         self._answer.wait_at_most(min(terms.stall, terms.pace.window))
 
@@ -57,6 +70,14 @@ class Body:
             ConnectionCut: the connection ended before the announced length.
             Stalled: nothing came for `stall` seconds, or less than the pace asks for.
         """
+        try:
+            return self._read_into(buffer)
+        except ProvisionError:
+            self._is_broken = True
+            self._broken()
+            raise
+
+    def _read_into(self, buffer: memoryview) -> int:
         if self.end is not None:
             buffer = buffer[: self.end - self._position]
         began = self._clock()
@@ -85,11 +106,12 @@ class Body:
             yield bytes(buffer[:count])
 
     def close(self) -> None:
-        """Let go of the connection; it is only used again if the body was read to its end."""
-        if self._answer.is_read:
-            self._response.release_conn()
-        self._response.close()
+        """Let go of the connection; it is only used again if the body was read to its end, and nothing was odd."""
+        connection = self._response.connection
+        if connection is not None and (self._is_broken or not self._answer.is_read):
+            connection.close()
         self._response.release_conn()
+        self._response.close()
         self._seat.leave()
 
 

@@ -31,11 +31,6 @@ class Room:
         self._seats: dict[str, set[Seat]] = {}
         self._changed = Condition()
 
-    def has_seat(self, host: str) -> bool:
-        """Whether `take` would not wait now."""
-        with self._changed:
-            return len(self._seats.get(host, ())) < self._most
-
     def take(self, host: str) -> Seat:
         """A seat at `host`, waited for as long as those who have one get bytes.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import select
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -43,9 +43,8 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self._socket.recv_into(buffer)
-        check_deadline()
-        return count
+        check_deadline()  # before: what has come must be given
+        return self._socket.recv_into(buffer)
 
     def close(self) -> None:
         self._stream.close()
@@ -80,6 +79,8 @@ class Answer(HTTPResponse):
         """
         if self.chunked:
             chunk = self.read1(len(buffer))
+            if len(chunk) > len(buffer):  # the size of a chunk below zero
+                raise IncompleteRead(chunk)
             buffer[: len(chunk)] = chunk
             return len(chunk)
         count = self.readinto(buffer)
