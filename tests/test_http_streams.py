@@ -197,9 +197,8 @@ def hub_pin(hub):
 
 def test_a_chunk_of_less_than_nothing_is_an_error_of_the_line():
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n" + b"x" * 9000
-    with RawServer(answer) as server, closing(Http(http_settings()).open(Location(url=server.address), WANTED)) as body:
-        with pytest.raises(ConnectionCut):
-            list(body.chunks())
+    with RawServer(answer) as server, opened(server) as body, pytest.raises(ConnectionCut):
+        list(body.chunks())
 
 
 def test_a_connection_on_which_something_was_odd_serves_nobody_else():

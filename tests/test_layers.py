@@ -29,7 +29,7 @@ RINGS = (
     ("report", "demo"),
     ("cli", "__main__"),
 )
-"""Design §4, from the inside out; a longer name is more precise. `names`, `buffer`, `retry`, `crew` serve every ring."""
+"""Design §4, from the inside out; a longer name is more precise. `names`, `buffer`, `retry`, `crew` serve all."""
 
 VENDORS = {
     "click": "provision.cli",

@@ -14,8 +14,9 @@ from byte_faults import acts_after
 from fill_bed import BIG, NOW, PLAIN, SIZES, SMALL, TOKEN, Bed, build, content, file_of, proven
 from fill_process import run
 from hub_kinds import HUGGINGFACE
-from misbehaving_hub import MisbehavingHub, later
+from misbehaving_hub import MisbehavingHub, Rule, later
 
+from provision.crew import Stop
 from provision.digest import PIECE_SIZE
 from provision.errors import ExitCode
 from provision.serve import Folder, Settings
@@ -122,6 +123,28 @@ def test_what_is_half_there_needs_half_the_room(bed):
     assert run(bed, lock, "--volume-size", str(size - 1)).code == ExitCode.VOLUME
     assert bed.hub.log == []
     assert run(bed, lock, "--volume-size", str(size)).code == ExitCode.DONE
+
+
+def test_what_was_begun_and_not_proven_takes_no_room_twice(bed):
+    """Pieces come side by side: what a stopped fill has left is long, and may hold nothing that counts."""
+    lock = bed.lock(BIG)
+    bed.hub.rules += later(2, "", acts_after(1000, bed.stop.set))
+    assert bed.fill(lock, connections=3).exit_code == ExitCode.INTERRUPTED
+    die(bed.volume)
+    left = list(bed.volume.rglob("*.partial"))
+    done = run(bed, lock, "--volume-size", str(SIZES[BIG] + 100_000))
+    assert done.code == ExitCode.DONE, done.stderr
+    assert len(left) == 1
+
+
+def test_stopped_fills_leave_one_partial_however_many_they_were(bed):
+    lock = bed.lock(BIG)
+    for _ in range(3):
+        bed.stop = Stop()
+        bed.hub.rules[:] = [Rule("", acts_after(5_000_000, bed.stop.set), times=1, place="cdn")]
+        assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
+        die(bed.volume)
+        assert len(list(bed.volume.rglob("*.partial"))) == 1
 
 
 @pytest.mark.system

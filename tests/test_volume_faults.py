@@ -85,11 +85,12 @@ def test_a_quota_is_noticed_whichever_call_reports_it(tmp_path, monkeypatch, cal
 
     with Volume.open(str(tmp_path)) as volume:
         file = volume.root.made_file("a")
+        fd = file._fd
         with monkeypatch.context() as patched:
             patched.setattr(os, call, failing)
             with pytest.raises(VolumeFull):
                 getattr(file, method)(*((0, b"x") if method == "write_at" else ()))
-        os.close(file._fd)
+        os.close(fd)
 
 
 def test_a_write_that_takes_less_is_asked_again_for_the_rest(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from volume_material import (
     writer_named,
 )
 
-from provision.digest import piece_count, piece_digest, piece_span, sha256_of
+from provision.digest import piece_count, piece_digest, piece_span
 from provision.errors import UnsafePath, VolumeFull, VolumeReadOnly
 from provision.volume.files import File
 from provision.volume.mount import Volume

@@ -136,14 +136,15 @@ def _with_room(volume: Volume, prospect: Prospect, means: Means, partials: Parti
     claimed = [step.file for step in prospect.plan.having(Action.FETCH, Action.RESUME)]
     needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(claimed)
     try:
-        check_room(volume, needed, means.volume_size)
+        check_room(volume, needed, means.volume_size, partials.sunk(claimed))
     except VolumeFull:
         dropped = partials.drop_idle(claimed, means.clock())
         if not dropped:
             raise
         means.supply.retry.tell(f"no room to copy what a killed fill has left: {size_text(dropped)} of it removed")
         prospect = look_ahead(volume, prospect.locks, means.clock(), prospect.shard)
-        check_room(volume, prospect.plan.room_needed(prospect.holdings), means.volume_size)
+        needed = prospect.plan.room_needed(prospect.holdings)
+        check_room(volume, needed, means.volume_size, partials.sunk(claimed))
     return prospect
 
 

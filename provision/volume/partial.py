@@ -91,7 +91,10 @@ class Partial:
         return self._data.read_into(offset, buffer)
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        """All of `data` at `offset`."""
+        """All of `data` at `offset`. Whose the partial is, and so whether he is dead, is in the journal by then."""
+        if self._journal is None and keeps_journal(self.file):
+            with self._guard:
+                self._open_journal()
         self._data.write_at(offset, data)
 
     def stat(self) -> os.stat_result:
@@ -116,15 +119,18 @@ class Partial:
     def _note(self, line: bytes) -> None:
         if self._lost is not None:
             raise self._lost
+        # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
+        self._open_journal().write_at(self._journal_end, line)
+        self._journal_end += len(line)
+        self._unsynced += 1
+
+    def _open_journal(self) -> File:
         if self._journal is None:
             self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
             if self._journal_end:
                 self._vouch_for_older()
             self._journal_end = self._flushed_end = self._journal.stat().st_size
-        # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
-        self._journal.write_at(self._journal_end, line)
-        self._journal_end += len(line)
-        self._unsynced += 1
+        return self._journal
 
     def _vouch_for_older(self) -> None:
         """A fill that was killed may have left lines, and bytes, that it never flushed."""

@@ -200,6 +200,13 @@ class Partials:
             removed += sum(one.size for one in idle)
         return removed
 
+    def sunk(self, files: Iterable[LockedFile]) -> int:
+        """How many bytes long the partials are, beyond what is held of them, that a claim would go on with: nothing
+        proven is there, but nothing more grows either. (Pieces come in any order: a partial is long at once.)
+        """
+        ours = map(self._continued, leftovers(self.volume, files).values())
+        return sum(max(0, one.size - one.held) for one in ours if one is not None)
+
     def _copied(self, found: Sequence[Leftover]) -> int:
         ours = self._continued(found)
         return max(one.held for one in found) - (ours.held if ours else 0)
@@ -207,7 +214,7 @@ class Partials:
     def _continued(self, found: Sequence[Leftover]) -> Leftover | None:
         """The one of `found` that a claim goes on with: ours, else the fullest of the dead."""
         own = [one for one in found if one.writer == self.writer.id]
-        dead = [one for one in found if one.held and is_dead(one.owner, self.writer.owner)]
+        dead = [one for one in found if one.size and is_dead(one.owner, self.writer.owner)]
         return max(own or dead, key=lambda one: one.held, default=None)
 
     def drop(self, file: LockedFile, writers: Sequence[str]) -> None:
@@ -265,9 +272,7 @@ class Partials:
 
     def _take_over(self, file: LockedFile, folder: Folder, found: dict[str, Journal]) -> Journal | None:
         """Make the fullest partial of a dead writer ours, and take it out of `found`; None when there is none."""
-        dead = [
-            writer for writer, journal in found.items() if journal.pieces and is_dead(journal.owner, self.writer.owner)
-        ]
+        dead = [writer for writer, journal in found.items() if is_dead(journal.owner, self.writer.owner)]
         for writer in sorted(dead, key=lambda writer: len(found[writer].pieces), reverse=True):
             journal = found[writer]
             if self._take(file, folder, partial_name(key_of(file), writer), journal.pieces):
@@ -281,7 +286,8 @@ class Partials:
 
         The journal comes first. Cut short before the rename, there is a journal with no partial, which holds nothing,
         and `old` is what it was. The other way round there would be a partial of which nothing is known, and all of it
-        would move again.
+        would move again. The folder is flushed before anybody writes: `old` may be a final name, and after a power cut
+        must not lead to a file that is half repaired.
         """
         source = _fit(folder, old, writing=True)
         if source is None:

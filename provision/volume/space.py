@@ -48,8 +48,9 @@ def shortage(needed: int, free_by_count: int | None, free_by_statvfs: int | None
     return f"{size_text(needed)} are needed and {size_text(max(0, min(bounds)))} are free"
 
 
-def check_room(volume: Volume, needed: int, volume_size: int | None) -> None:
-    """Refuse when `needed` more bytes do not fit. `volume_size` in bytes, where it is known; only then is use counted.
+def check_room(volume: Volume, needed: int, volume_size: int | None, sunk: int = 0) -> None:
+    """Refuse when `needed` more bytes do not fit. `volume_size` in bytes, where it is known; only then is use counted,
+    and `sunk` of the needed bytes are counted already: partials are as long as they reach, whatever has come of them.
 
     Raises:
         VolumeFull: they do not.
@@ -57,7 +58,7 @@ def check_room(volume: Volume, needed: int, volume_size: int | None) -> None:
     """
     if needed <= 0:
         return
-    counted = None if volume_size is None else volume_size - counted_use(volume)
+    counted = None if volume_size is None else volume_size - counted_use(volume) + sunk
     short = shortage(needed, counted, free_by_statvfs(volume))
     if short is not None:
         raise VolumeFull(
