@@ -68,11 +68,11 @@ def waits_until(condition: Callable[[], bool], then: Behaviour | None = None) ->
     return waiting
 
 
-def ignores_range() -> Behaviour:
-    """The whole file, whatever part of it was asked for."""
+def ignores_range(*, cut: int | None = None) -> Behaviour:
+    """The whole file, whatever part of it was asked for; or its first `cut` bytes, before the connection ends."""
 
     async def whole(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        await honest(_asked_for(scope, None), receive, send)
+        await honest(_asked_for(scope, None), receive, send if cut is None else _first(cut, send))
 
     return whole
 

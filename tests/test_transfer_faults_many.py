@@ -28,7 +28,7 @@ from hub_kinds import KINDS
 from misbehaving_hub import MisbehavingHub, Rule, answers, later
 
 from provision.digest import PIECE_SIZE
-from provision.errors import DigestMismatch, ExitCode, ObjectChanged
+from provision.errors import ConnectionCut, DigestMismatch, ExitCode, ObjectChanged
 from provision.retry import Patience
 from provision.serve import Folder, Settings
 from provision.transfer import assistance
@@ -84,7 +84,7 @@ def assert_nothing_is_left(bed, path):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_when_each_connection_is_cut_at_random_no_byte_comes_twice_and_nobody_hurries(bed, seed):
     where = random.Random(seed)
-    bed.hub.rules += at_cdn(in_turn(cuts_after(where.randrange(2 * MIB, P)) for _ in itertools.count()))
+    bed.hub.rules += at_cdn(in_turn(cuts_after(where.randrange(2 * MIB, 4 * MIB)) for _ in itertools.count()))
     result = bed.fill(bed.lock(WIDE), Patience(attempts=3, first_wait=8.0, longest_wait=16.0), **FOUR)
     assert_done(result)
     asked = len(result.ranges())
@@ -188,6 +188,14 @@ def test_a_server_that_ignores_ranges_sends_the_whole_to_one(bed):
     assert result.exit_code == ExitCode.DONE
     assert result.sleeps == []
     assert ALL <= result.fetched <= ALL + 3 * P, "the others leave as soon as they notice"
+
+
+def test_a_server_that_never_comes_to_what_is_missing_is_given_up(bed):
+    """It begins anew each time, and is cut before the second piece: bytes that are passed over are no progress."""
+    bed.hub.rules += later(1, "", ignores_range(cut=K), times=None)
+    result = bed.fill(bed.lock(BIG), connections=1)
+    assert type(result.error) is ConnectionCut
+    assert len(result.sleeps) == 2
 
 
 def test_an_object_that_is_replaced_between_two_ranges_is_an_error_and_no_mixture(bed):

@@ -311,7 +311,6 @@ class Assembly:
 
     def received(self, supplier: Supplier, count: int) -> None:
         """As Site says."""
-        supplier.tally.bytes += count
         with self._changed:
             self.served[supplier.name] += count
         self._check()

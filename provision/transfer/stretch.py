@@ -134,7 +134,9 @@ class Stretch:
         offset = stream.start
         while count := stream.read_into(buffer):
             self._site.received(supplier, count)
+            before = self.moved
             self._accept(offset, buffer[:count], supplier.name)
+            supplier.tally.bytes += self.moved - before
             offset += count
             if self.is_done:
                 return

@@ -30,7 +30,8 @@ XET = "xet"
 
 @dataclass(slots=True)
 class Tally:
-    """Bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm.
+    """Missing bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm. What is
+    passed over does not count, or a server that always begins anew would be asked for ever.
 
     It is not to be asked before `not_before`, in seconds.
     """
