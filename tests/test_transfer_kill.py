@@ -112,6 +112,7 @@ def _length(index):
     return end - begin
 
 
+@pytest.mark.timeout(60 + 10 * KILLS)
 @settings(max_examples=KILLS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(after=st.integers(0, PIECE_SIZE), honest=st.integers(0, 7), streams=st.integers(1, 5))
 @example(after=PIECE_SIZE, honest=2, streams=3)
