@@ -120,8 +120,11 @@ class _Doing:
 
     def _reused(self) -> int:
         """Bytes that lay there and did not have to come: not those that an earlier try of this step has brought."""
+        first, *later = self._assemblies
+        if not later:
+            return first.reused
         fetched = sum(sum(assembly.served.values()) for assembly in self._assemblies)
-        return min(self._assemblies[0].reused, max(0, self._file.size - fetched))
+        return min(first.reused, max(0, self._file.size - fetched))
 
     def run_through_trouble(self) -> Outcome:
         """As `run`, again while a file system that fails in ways that often pass lets it get on: what is proven, and
