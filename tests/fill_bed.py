@@ -209,6 +209,14 @@ class Bed:
         self.pause(wait)
 
 
+def bed_at(hub: MisbehavingHub, kind: Kind, place: Path) -> Bed:
+    """A bed with an empty volume below `place`; the hub behaves, and its log is empty."""
+    hub.rules.clear()
+    hub.log.clear()
+    (place / "volume").mkdir()
+    return Bed(hub=hub, kind=kind, volume=place / "volume")
+
+
 def proven(root: Path, lock: Lock) -> dict[str, set[int]]:
     """By target, the pieces that a partial holds and its journal names rightly."""
     found: dict[str, set[int]] = {}

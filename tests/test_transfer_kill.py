@@ -17,8 +17,8 @@ from fill_bed import (
     SMALL,
     TOKEN,
     WIDE,
-    Bed,
     assert_no_leftovers,
+    bed_at,
     build,
     content,
     file_of,
@@ -46,13 +46,6 @@ KILLS = int(os.environ.get("PROVISION_TEST_KILLS", "6"))
 def hub(tmp_path_factory):
     with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), FILES)), Settings(token=TOKEN)) as hub:
         yield hub
-
-
-def bed_at(hub, kind, place):
-    hub.rules.clear()
-    hub.log.clear()
-    (place / "volume").mkdir()
-    return Bed(hub=hub, kind=kind, volume=place / "volume")
 
 
 @pytest.fixture(params=KINDS, ids=str)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from byte_faults import acts_after, meets, waits_until
-from fill_bed import BIG, PLAIN, SIZES, SMALL, TOKEN, WIDE, Bed, assert_no_leftovers, build, content, file_of
+from fill_bed import BIG, PLAIN, SIZES, SMALL, TOKEN, WIDE, assert_no_leftovers, bed_at, build, content, file_of
 from fill_process import end, run, start
 from hub_kinds import HUGGINGFACE, KINDS
 from misbehaving_hub import MisbehavingHub, Rule, later
@@ -25,13 +25,6 @@ SENT = {path: file_of(path).sha256 for path in (WIDE, BIG)}
 def hub(tmp_path_factory):
     with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), FILES)), Settings(token=TOKEN)) as hub:
         yield hub
-
-
-def bed_at(hub, kind, place):
-    hub.rules.clear()
-    hub.log.clear()
-    (place / "volume").mkdir()
-    return Bed(hub=hub, kind=kind, volume=place / "volume")
 
 
 @pytest.fixture(params=KINDS, ids=str)
