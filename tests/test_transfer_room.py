@@ -141,7 +141,7 @@ def test_stopped_fills_leave_one_partial_however_many_they_were(bed):
     lock = bed.lock(BIG)
     for _ in range(3):
         bed.stop = Stop()
-        bed.hub.rules[:] = [Rule("", acts_after(5_000_000, bed.stop.set), times=1, place="cdn")]
+        bed.hub.rules[:] = [Rule("", acts_after(12_000_000, bed.stop.set), times=1, place="cdn")]
         assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
         die(bed.volume)
         assert len(list(bed.volume.rglob("*.partial"))) == 1

@@ -51,6 +51,14 @@ def test_an_unfinished_file_lies_beside_its_final_name(ours, tmp_path):
         assert names_in(tmp_path / "models/sub") == [partial.name]
 
 
+def test_a_partial_to_which_nothing_was_written_leaves_no_name(ours, tmp_path):
+    """It has no journal yet: the next fill could not tell whose it is, and would begin one beside it."""
+    for file in (FILE, promised(content(0.5, seed=2))):
+        with ours.claim(file):
+            assert names_in(tmp_path / "models/sub") != []
+        assert names_in(tmp_path / "models/sub") == []
+
+
 def test_what_one_attempt_has_recorded_the_next_one_holds(ours):
     with ours.claim(FILE) as partial:
         assert partial.held == {}

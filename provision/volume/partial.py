@@ -69,6 +69,7 @@ class Partial:
         self._unsynced = 0
         self._guard, self._flushing = threading.Lock(), threading.Lock()
         self._lost: VolumeError | None = None
+        self._empty = not opened.data.stat().st_size
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +77,17 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        self.close()
 
     def close(self) -> None:
-        """Close everything, keep the bytes."""
-        self._stack.close()
+        """Close everything, keep the bytes; where there are none, no name either.
+
+        A partial to which nothing was written has no journal: nobody could tell whose it is, or go on with it.
+        """
+        with self._stack, suppress(VolumeError):  # an empty file that cannot be removed makes nothing wrong
+            if self._empty:
+                self._empty = False
+                self.folder.unlink(self.name)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`; fewer only where the partial ends."""
@@ -95,6 +102,7 @@ class Partial:
         if self._journal is None and keeps_journal(self.file):
             with self._guard:
                 self._open_journal()
+        self._empty = False
         self._data.write_at(offset, data)
 
     def stat(self) -> os.stat_result:
