@@ -20,7 +20,7 @@ from provision.lock import Lock, LockedModel, dumps
 from provision.resolution import model_meaning
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
-from provision.volume.receipts import ReceiptWriter
+from provision.volume.receipts.writing import ReceiptWriter
 
 DATA = b"weights" * 1000
 TARGET = "models/sub/a.safetensors"
@@ -301,7 +301,7 @@ def test_verifying_again_and_again_does_not_fill_a_volume(filled: Path):
         assert run(["verify", "--volume", str(filled), "-q"]) == ExitCode.DONE
     receipts = filled / ".provision/receipts"
 
-    assert sum(len(path.read_text().splitlines()) for path in receipts.iterdir()) <= 2
+    assert sum(len(path.read_text().splitlines()) for path in receipts.glob("*.jsonl")) <= 2
 
 
 def test_a_worker_without_manifests_repairs_from_the_volumes_own_lock(

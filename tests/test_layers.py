@@ -16,13 +16,13 @@ from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
 from provision.tensorfile import parse_header
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
-from provision.volume.receipts import ReceiptWriter
+from provision.volume.receipts.writing import ReceiptWriter
 
 PACKAGE = Path(__file__).parent.parent / "provision"
 
 RINGS = (
     ("errors", "names", "buffer", "digest", "tensorfile", "progress", "retry", "crew"),
-    ("manifest", "lock", "layout", "hubs"),
+    ("manifest", "lock", "layout", "composition", "hubs"),
     ("plan", "difference", "shard"),
     ("volume", "resolution", "mirrors", "pins", "hubs.huggingface", "hubs.modelscope", "hubs.https", "hubs.schemes"),
     ("transfer", "verification", "serve"),

@@ -24,7 +24,8 @@ from provision.serve import Folder, Settings
 from provision.transfer.outcome import Done
 from provision.volume.journal import JOURNAL_VERSION, journal_name, key_of, partial_name
 from provision.volume.mount import Volume
-from provision.volume.receipts import Receipt, ReceiptWriter, joined
+from provision.volume.receipts import Receipt, joined
+from provision.volume.receipts.writing import ReceiptWriter
 from provision.volume.writer import Owner, this_process
 
 FILE = file_of(BIG)

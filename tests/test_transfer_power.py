@@ -24,7 +24,8 @@ from provision.verification.quick import verify_quick
 from provision.volume import partials
 from provision.volume.holdings import survey
 from provision.volume.mount import Volume
-from provision.volume.receipts import ReceiptWriter, read_receipts, receipt_of, revoked
+from provision.volume.receipts import read_receipts, receipt_of, revoked
+from provision.volume.receipts.writing import ReceiptWriter
 
 STATES = int(os.environ.get("PROVISION_TEST_POWER", "4"))
 """How many volumes are made of each fill, and filled; four times as many are looked at."""

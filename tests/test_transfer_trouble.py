@@ -18,7 +18,8 @@ from provision.serve import Folder, Settings
 from provision.transfer.outcome import Done
 from provision.volume import files, partials
 from provision.volume.mount import Volume
-from provision.volume.receipts import Receipt, ReceiptWriter, joined, revoked
+from provision.volume.receipts import Receipt, joined, revoked
+from provision.volume.receipts.writing import ReceiptWriter
 
 FILE = file_of(BIG)
 

@@ -11,10 +11,10 @@ import pytest
 from volume_material import names_in
 
 from provision.errors import VolumeTrouble
-from provision.volume import receipts
 from provision.volume.files import File
 from provision.volume.mount import Volume
-from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_receipts
+from provision.volume.receipts import INDEX, Receipt, read_receipts, writing
+from provision.volume.receipts.writing import ReceiptWriter, compact
 
 
 @pytest.fixture
@@ -50,7 +50,18 @@ def write_files(volume, clock, count):
 
 
 def files(volume):
-    return names_in(f"{volume.path}/.provision/receipts")
+    names = names_in(f"{volume.path}/.provision/receipts")
+    return [name for name in names if name != INDEX]
+
+
+def test_the_index_names_what_stands_after_a_merge(volume, clock):
+    """Whoever reads a volume through S3 cannot list it: what the index leaves out is unproven to him."""
+    index = Path(volume.path) / ".provision/receipts" / INDEX
+    write_files(volume, clock, 20)
+    assert index.read_text().splitlines() == sorted(files(volume))
+    clock.now += 7200
+    assert compact(volume, clock) == 20
+    assert index.read_text().splitlines() == sorted(files(volume))
 
 
 def test_many_old_files_become_one_and_say_the_same(volume, clock):
@@ -155,7 +166,7 @@ def test_what_is_too_much_for_one_merge_waits_for_the_next(volume, clock, monkey
     write_files(volume, clock, 30)
     before = read_receipts(volume, clock.now)
     one = Path(volume.path, ".provision/receipts", files(volume)[0]).stat().st_size
-    monkeypatch.setattr(receipts, "MERGE_LIMIT", 10 * one + one // 2)
+    monkeypatch.setattr(writing, "MERGE_LIMIT", 10 * one + one // 2)
     clock.now += 7200
     for left in (21, 12):
         assert compact(volume, clock) == 10

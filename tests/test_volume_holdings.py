@@ -25,7 +25,8 @@ from provision.plan import Holding, State
 from provision.volume.holdings import survey
 from provision.volume.mount import Volume
 from provision.volume.partials import Partials
-from provision.volume.receipts import ReceiptWriter, receipt_of
+from provision.volume.receipts import receipt_of
+from provision.volume.receipts.writing import ReceiptWriter
 
 DATA = content(2.5, seed=5)
 FILE = promised(DATA)

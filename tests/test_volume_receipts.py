@@ -18,17 +18,8 @@ from volume_material import NOW, content, names_in, pieces_of, receipt_for
 from provision.digest import sha256_of
 from provision.errors import UnsafePath, VolumeFull
 from provision.volume.mount import Volume
-from provision.volume.receipts import (
-    FILE_LIMIT,
-    Receipt,
-    ReceiptWriter,
-    is_racy,
-    is_revoked,
-    joined,
-    read_receipts,
-    revoked,
-    trusted,
-)
+from provision.volume.receipts import FILE_LIMIT, Receipt, is_racy, is_revoked, joined, read_receipts, revoked, trusted
+from provision.volume.receipts.writing import ReceiptWriter
 
 
 @pytest.fixture
@@ -149,7 +140,7 @@ def test_a_proof_in_the_second_of_a_change_is_racy_where_times_are_cut(mtime_ns,
 def test_writers_never_share_a_file_and_one_writer_needs_one(volume):
     store(volume, *(receipt(f"models/{n}") for n in range(1000)))
     store(volume, receipt())
-    assert len(names_in(folder_of(volume))) == 2
+    assert len(set(names_in(folder_of(volume))) - {INDEX}) == 2
 
 
 def test_receipts_are_flushed_in_batches_and_at_once_for_large_files(volume, monkeypatch):

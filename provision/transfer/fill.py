@@ -20,7 +20,8 @@ from provision.volume.claims import Claims
 from provision.volume.holdings import survey
 from provision.volume.locks import read_locks, write_lock
 from provision.volume.partials import Partials
-from provision.volume.receipts import Receipt, ReceiptWriter, compact, read_receipts
+from provision.volume.receipts import Receipt, read_receipts
+from provision.volume.receipts.writing import ReceiptWriter, compact
 from provision.volume.space import check_room
 
 if TYPE_CHECKING:

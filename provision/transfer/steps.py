@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from provision.transfer.suppliers import Suppliers
     from provision.volume.mount import Volume
     from provision.volume.partials import Partial, Partials
-    from provision.volume.receipts import ReceiptWriter
+    from provision.volume.receipts.writing import ReceiptWriter
 
 
 TROUBLE_WAIT = 2.0

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from provision.composition import Misfit
     from provision.lock import LockedFile
 
 
@@ -15,6 +16,7 @@ class Mode(StrEnum):
 
     FULL = "full"
     QUICK = "quick"
+    SAMPLE = "sample"
 
 
 class State(StrEnum):
@@ -32,7 +34,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The verdict on one file: what was promised, what is there, and a phrase where that is not enough."""
+    """The verdict on one file: what was promised, what is there, and a phrase where that is not enough.
+
+    `damaged` are the ranges of bytes, each (first, end), that are known to differ; end is not one of them.
+    """
 
     project: str
     model: str
@@ -42,6 +47,24 @@ class Finding:
     expected: str | int | None = None
     actual: str | int | None = None
     detail: str = ""
+    damaged: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something to know about a verification that is no verdict. `kind` is a word for programs, `text` for people."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMisfit:
+    """What does not fit together in one project's model."""
+
+    project: str
+    model: str
+    misfit: Misfit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +80,12 @@ class Promise:
         return replace(self, file=replace(self.file, target=target, size=size, header=None))
 
     def found(
-        self, state: State, expected: str | int | None = None, actual: str | int | None = None, detail: str = ""
+        self,
+        state: State,
+        expected: str | int | None = None,
+        actual: str | int | None = None,
+        detail: str = "",
+        damaged: tuple[tuple[int, int], ...] = (),
     ) -> Finding:
         """The finding that it is in `state`."""
         return Finding(
@@ -69,21 +97,29 @@ class Promise:
             expected=expected,
             actual=actual,
             detail=detail,
+            damaged=damaged,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """All findings of one run, in the order of the locks."""
+    """All findings of one run, in the order of the locks.
+
+    `unread` counts the promised files that were not looked at, because a first fault was enough to know.
+    """
 
     volume: str
     mode: Mode
     findings: tuple[Finding, ...]
+    misfits: tuple[ModelMisfit, ...] = ()
+    notes: tuple[Note, ...] = ()
+    unread: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether every promised file was found as promised."""
-        return all(finding.state is State.OK for finding in self.findings)
+        """Whether every promised file was found as promised, and everything fits together."""
+        good = all(finding.state is State.OK for finding in self.findings)
+        return good and not self.unread and not any(found.misfit.grave for found in self.misfits)
 
     @property
     def counts(self) -> dict[str, int]:

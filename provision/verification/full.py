@@ -12,7 +12,8 @@ from provision.errors import VolumeError
 from provision.progress import Silent
 from provision.verification.findings import State
 from provision.verification.header import header_finding, instead, size_finding
-from provision.volume.receipts import Receipt, ReceiptWriter, receipt_of, revoked, trusted
+from provision.volume.receipts import Receipt, receipt_of, revoked, trusted
+from provision.volume.receipts.writing import ReceiptWriter
 
 if TYPE_CHECKING:
     import os

@@ -104,6 +104,14 @@ class Volume:
         """The folder `name` that provision keeps for itself on the volume; None when it is absent."""
         return self.root.below(f"{STATE_FOLDER}/{name}")
 
+    def state_names(self, name: str) -> list[str]:
+        """The names in `state(name)`; none when it is absent."""
+        folder = self.state(name)
+        if folder is None:
+            return []
+        with folder:
+            return folder.names()
+
     def made_state(self, name: str) -> Folder:
         """As `state`, made when it is absent."""
         return self.root.made_below(f"{STATE_FOLDER}/{name}")
