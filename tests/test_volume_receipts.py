@@ -18,7 +18,17 @@ from volume_material import NOW, content, names_in, pieces_of, receipt_for
 from provision.digest import sha256_of
 from provision.errors import UnsafePath, VolumeFull
 from provision.volume.mount import Volume
-from provision.volume.receipts import FILE_LIMIT, Receipt, is_racy, is_revoked, joined, read_receipts, revoked, trusted
+from provision.volume.receipts import (
+    FILE_LIMIT,
+    INDEX,
+    Receipt,
+    is_racy,
+    is_revoked,
+    joined,
+    read_receipts,
+    revoked,
+    trusted,
+)
 from provision.volume.receipts.writing import ReceiptWriter
 
 
