@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from provision.errors import LockUnreadable, UnsafePath
 from provision.lock import LOCK_SUFFIX, dumps, loads
-from provision.names import path_fault, shown
+from provision.names import STATE_FOLDER, path_fault, shown
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from provision.lock import Lock
     from provision.volume.mount import Volume
     from provision.volume.paths import Folder
+    from provision.volume.view import Readable, View
 
 _FOLDER = "locks"
 _LIMIT = 64 * 1024 * 1024  # bytes; a lock of 100,000 files has a third of it
@@ -31,32 +35,24 @@ def write_lock(volume: Volume, lock: Lock) -> bool:
         return True
 
 
-def read_lock(volume: Volume, project: str) -> Lock | None:
+def read_lock(view: View, project: str) -> Lock | None:
     """The copy of `project`'s lock; None when the volume has none.
 
     Raises:
-        LockUnreadable: it is damaged, or not of this project.
-        VolumeError: as Folder does.
+        LockUnreadable: it is damaged, of a newer release, or not of this project.
+        VolumeError: as the view does.
     """
-    name, folder = _name(project), volume.state(_FOLDER)
-    if folder is None:
-        return None
-    with folder:
-        return _parsed(folder, name)
+    return _parsed(view, _name(project))
 
 
-def read_locks(volume: Volume) -> list[Lock]:
+def read_locks(view: View) -> list[Lock]:
     """Every lock on the volume, by project. One that cannot be read is not passed over.
 
     Raises:
         LockUnreadable, VolumeError: as `read_lock`.
     """
-    folder = volume.state(_FOLDER)
-    if folder is None:
-        return []
-    with folder:
-        names = sorted(name for name in folder.names() if name.endswith(LOCK_SUFFIX))
-        return [lock for name in names if (lock := _parsed(folder, name)) is not None]
+    names = sorted(name for name in view.state_names(_FOLDER) if name.endswith(LOCK_SUFFIX))
+    return [lock for name in names if (lock := _parsed(view, name)) is not None]
 
 
 def _name(project: str) -> str:
@@ -66,11 +62,12 @@ def _name(project: str) -> str:
     return project + LOCK_SUFFIX
 
 
-def _parsed(folder: Folder, name: str) -> Lock | None:
-    text = _text(folder, name)
-    if text is None:
-        return None
-    path, hint = shown(f"{folder.path}/{name}", 300), "run `provision fill` with the project's lock to replace the copy"
+def _parsed(view: View, name: str) -> Lock | None:
+    with _opened(view.open_file(f"{STATE_FOLDER}/{_FOLDER}/{name}")) as file:
+        if file is None:
+            return None
+        text, path = file.read_at(0, _LIMIT + 1), shown(file.path, 300)
+    hint = "run `provision fill` with the project's lock to replace the copy"
     if len(text) > _LIMIT:
         raise LockUnreadable(f"{path} is too large to be a lock", hint=hint)
     lock = loads(text, file=path)
@@ -79,9 +76,10 @@ def _parsed(folder: Folder, name: str) -> Lock | None:
     return lock
 
 
+def _opened(file: Readable | None) -> AbstractContextManager[Readable | None]:
+    return nullcontext() if file is None else file
+
+
 def _text(folder: Folder, name: str) -> bytes | None:
-    file = folder.open_file(name)
-    if file is None:
-        return None
-    with file:
-        return file.read_at(0, _LIMIT + 1)
+    with _opened(folder.open_file(name)) as file:
+        return None if file is None else file.read_at(0, _LIMIT + 1)
