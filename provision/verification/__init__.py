@@ -6,37 +6,22 @@ a receipt that still fits; what it cannot vouch for is `unproven`, never `ok`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.errors import VolumeError
 from provision.layout import sidecars
 from provision.names import shown
-from provision.verification.findings import Finding, Mode, Promise, State, Verification
+from provision.verification.findings import Finding, Mode, Note, Promise, State, Verification
+from provision.verification.reading import Reading
 from provision.volume.receipts import read_receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from provision.crew import Stop
     from provision.lock import Lock
-    from provision.progress import Progress
-    from provision.retry import Retry
     from provision.volume.mount import Volume
 
-__all__ = ["Finding", "Mode", "Promise", "Reading", "State", "Verification", "verify"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How to verify. `clock` tells seconds since the epoch, for receipts; `retry` is for trouble of the file system."""
-
-    mode: Mode
-    files_at_once: int
-    progress: Progress
-    stop: Stop
-    clock: Callable[[], float]
-    retry: Retry
+__all__ = ["Finding", "Mode", "Note", "Promise", "Reading", "State", "Verification", "verify"]
 
 
 def verify(volume: Volume, locks: Sequence[Lock], reading: Reading) -> Verification:

@@ -1,0 +1,48 @@
+"""How a verification reads: what a caller wants, and what it is handed to work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from provision.crew import Stop
+    from provision.lock import Lock
+    from provision.progress import Progress
+    from provision.retry import Retry
+    from provision.verification.findings import Mode
+    from provision.volume.mount import Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How to verify. `clock` tells seconds since the epoch, for receipts; `retry` is for trouble of the file system.
+
+    `records` is the mounted volume that takes receipts, and the record of a run under way; None: nothing is left.
+    `max_age`, full mode: what a receipt proves that is no older, in seconds, is not read again.
+    `anew`, full mode: what a verification that was cut short has read is read again.
+    `share` of all pieces are read in sample mode, more than 0 and at most 1; `draw` draws them.
+    `fail_fast`: the first finding that is not ok ends the run.
+    `strict`: files below the roots of the projects that nobody was promised are findings; `promised` are the further
+    locks that are known, whose files are not among those.
+    `scan_pickles`: promised pickles are searched for dangerous imports, with the picklescan package.
+    """
+
+    mode: Mode
+    files_at_once: int
+    progress: Progress
+    stop: Stop
+    clock: Callable[[], float]
+    retry: Retry
+    records: Volume | None = None
+    max_age: float | None = None
+    anew: bool = False
+    share: float = 1.0
+    draw: Random | None = None
+    fail_fast: bool = False
+    strict: bool = False
+    promised: tuple[Lock, ...] = ()
+    scan_pickles: bool = False
