@@ -39,9 +39,24 @@ def verification_document(verification: Verification) -> dict[str, Any]:
                 "expected": finding.expected,
                 "actual": finding.actual,
                 "detail": finding.detail,
+                "size": finding.size,
+                "damaged": [list(span) for span in finding.damaged],
             }
             for finding in verification.findings
         ],
+        "misfits": [
+            {
+                "project": found.project,
+                "model": found.model,
+                "rule": found.misfit.rule.value,
+                "path": found.misfit.path,
+                "detail": found.misfit.detail,
+                "grave": found.misfit.grave,
+            }
+            for found in verification.misfits
+        ],
+        "notes": [{"kind": note.kind, "text": note.text} for note in verification.notes],
+        "unread": verification.unread,
     }
 
 

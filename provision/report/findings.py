@@ -1,4 +1,4 @@
-"""Text for people about findings: one line per file that is not ok, with what to run next, and the sum."""
+"""Text for people about findings: a table by model, what is not as promised and what to run, and how it ended."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING
 
 from provision.names import shown
 from provision.progress import size_text
+from provision.report.tally import misfits_by_model, tallies, troubles
+from provision.report.wording import (
+    NOBODY,
+    READING,
+    advice,
+    counted,
+    files_in,
+    misfit_advice,
+    owner,
+    verdict,
+    wrong_parts,
+)
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from provision.verification.findings import Finding, Verification
+    from provision.report.tally import Tally, Trouble
+    from provision.verification.findings import ModelMisfit, Verification
 
 _COLOURS = {"good": "32", "bad": "31", "faint": "2"}
-_ADVICE = {
-    State.MISSING: "provision fill {project}",
-    State.SIZE: "provision fill {project}",
-    State.DIGEST: "provision fill {project}",
-    State.HEADER: "provision fill {project}",
-    State.UNPROVEN: "provision verify --full {project}",
-    State.UNREADABLE: "look at the volume, then provision verify --full {project}",
-    State.UNEXPECTED: "remove it, or add it to a manifest",
-}
+_SHOWN = 20
+"""Files that are named of one model and state; the other reports have all."""
+_WIDTH = 90
+"""Longest name and phrase, together, that share a line."""
 
 
 class Paint:
@@ -37,33 +45,73 @@ class Paint:
 
 
 def verification_lines(verification: Verification, paint: Paint, where: str = "") -> list[str]:
-    """One line for each finding that is not ok, with what to run next; then a line per project.
+    """The volume and the mode; a table by project and model; what is not as promised, with what to run; the verdict.
 
-    `where` is what the proposed commands need besides, such as ` --volume DIR`.
+    `where` is what the proposed commands need besides, such as ` --volume DIR`. Of one model and state the first
+    twenty files are named, and the rest is counted.
     """
-    lines = [_finding_line(finding, paint, where) for finding in verification.findings if finding.state is not State.OK]
-    for project in dict.fromkeys(finding.project for finding in verification.findings):
-        lines += _project_lines(project, [f for f in verification.findings if f.project == project], paint)
-    return lines
+    lines = [f"{shown(verification.volume, 400)}: {READING[verification.mode]}"]
+    lines += _table(tallies(verification), paint)
+    for trouble in troubles(verification):
+        lines += _trouble_lines(trouble, paint, where)
+    for misfits in misfits_by_model(verification):
+        lines += _misfit_lines(misfits, paint)
+    lines += [f"note: {shown(note.text, 400)}" for note in verification.notes]
+    return [*lines, paint(verdict(verification), "good" if verification.ok else "bad")]
 
 
-def _finding_line(finding: Finding, paint: Paint, where: str) -> str:
-    told = f": {shown(finding.detail, 400)}" if finding.detail else _told(finding)
-    advice = _ADVICE[finding.state].format(project=finding.project + where)
-    return f"{paint(f'{finding.state.value:<10}', 'bad')} {finding.target}{told}  {paint(f'-> {advice}', 'faint')}"
+def _table(rows: Iterable[Tally], paint: Paint) -> list[str]:
+    """The columns are as wide as what they hold."""
+    cells = [("project", "model", "files ok", "size")]
+    states = [paint("state", "faint")]
+    for tally in rows:
+        files = f"{tally.ok:,} of {tally.files:,}"
+        cells.append((shown(tally.project) or NOBODY, shown(tally.model), files, size_text(tally.size)))
+        states.append(paint(_states(tally), "good" if tally.good else "bad"))
+    if not states[1:]:
+        return []
+    wide = [max(len(row[column]) for row in cells) for column in range(4)]
+    return [
+        f"  {row[0]:<{wide[0]}}  {row[1]:<{wide[1]}}  {row[2]:>{wide[2]}}  {row[3]:>{wide[3]}}  {state}"
+        for row, state in zip(cells, states, strict=True)
+    ]
 
 
-def _told(finding: Finding) -> str:
-    if finding.expected is None:
-        return ""
-    expected, actual = (f"{v:,} bytes" if isinstance(v, int) else str(v) for v in (finding.expected, finding.actual))
-    return f": promised {expected}, found {actual}"
+def _states(tally: Tally) -> str:
+    told = [f"{count:,} {state}" for state, count in tally.states.items() if state is not State.OK]
+    return ", ".join([*told, *([counted(tally.misfits, "misfit")] if tally.misfits else [])]) or "ok"
 
 
-def _project_lines(project: str, findings: Sequence[Finding], paint: Paint) -> Iterable[str]:
-    good = [finding for finding in findings if finding.state is State.OK]
-    models = len({finding.model for finding in findings})
-    count = f"{len(good)} of {len(findings)} files ok"
-    verdict = paint(count, "good" if len(good) == len(findings) else "bad")
-    size = size_text(sum(finding.size for finding in findings))
-    yield f"{project}: {verdict}, {models} model{'s' if models != 1 else ''}, {size}"
+def _trouble_lines(trouble: Trouble, paint: Paint, where: str) -> Iterable[str]:
+    what = f"{owner(trouble.project, trouble.model)}: {files_in(trouble.state, len(trouble.findings))}"
+    run = paint(f"-> {advice(trouble.state, trouble.project, where)}", "faint")
+    yield f"{what}, {size_text(trouble.size)}  {run}"
+    for finding in trouble.findings[:_SHOWN]:
+        yield from _entry(paint(f"{finding.state:<10}", "bad"), finding.target, wrong_parts(finding))
+    yield from _rest(len(trouble.findings))
+
+
+def _misfit_lines(misfits: Sequence[ModelMisfit], paint: Paint) -> Iterable[str]:
+    first = misfits[0]
+    end = "does not fit together" if first.misfit.grave else "may not fit together"
+    yield f"{owner(first.project, first.model)}: {end}  {paint(f'-> {misfit_advice(first)}', 'faint')}"
+    colour = "bad" if first.misfit.grave else "faint"
+    for found in misfits[:_SHOWN]:
+        rule = paint(f"{found.misfit.rule:<10}", colour)
+        yield from _entry(rule, found.misfit.path, [shown(found.misfit.detail, 400)])
+    yield from _rest(len(misfits))
+
+
+def _entry(word: str, path: str, parts: Sequence[str]) -> Iterable[str]:
+    """One line; more where that would be too wide for a terminal."""
+    name, told = shown(path, 1024), "; ".join(parts)
+    if len(name) + len(told) < _WIDTH:
+        yield f"  {word} {name}: {told}" if told else f"  {word} {name}"
+    else:
+        yield f"  {word} {name}"
+        yield from (f"             {part}" for part in parts)
+
+
+def _rest(count: int) -> Iterable[str]:
+    if count > _SHOWN:
+        yield f"  … and {count - _SHOWN:,} more"

@@ -1,0 +1,148 @@
+"""The words that all reports of a verification share: what is wrong with a file, what to run, how it ended. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from provision.names import shown
+from provision.verification.findings import Mode, State
+
+if TYPE_CHECKING:
+    from provision.verification.findings import Finding, ModelMisfit, Verification
+
+READING = {
+    Mode.FULL: "full verification: every byte was read",
+    Mode.QUICK: "quick verification: sizes, headers and receipts; no weights were read",
+    Mode.SAMPLE: "sample verification: some pieces, taken at random, were read",
+}
+"""What each mode did, as a phrase after the volume's name."""
+
+MEANING = {
+    State.OK: "as promised",
+    State.MISSING: "nothing stands there",
+    State.SIZE: "another length",
+    State.DIGEST: "the right length, other bytes",
+    State.HEADER: "a damaged or another safetensors header",
+    State.UNREADABLE: "could not be read",
+    State.UNEXPECTED: "nobody promised it",
+    State.UNPROVEN: "looks right, but nothing vouches for it",
+}
+
+_FILES_IN = {
+    State.OK: "as promised",
+    State.MISSING: "missing",
+    State.SIZE: "of another length",
+    State.DIGEST: "with other bytes",
+    State.HEADER: "with a wrong header",
+    State.UNREADABLE: "that cannot be read",
+    State.UNEXPECTED: "that nobody promised",
+    State.UNPROVEN: "unproven",
+}
+
+NOBODY = "nobody"
+"""Whose a file is that no lock promises."""
+
+_FILL = "provision fill {project}{where}"
+_ADVICE = {
+    State.OK: "",
+    State.MISSING: _FILL,
+    State.SIZE: _FILL,
+    State.DIGEST: _FILL,
+    State.HEADER: _FILL,
+    State.UNPROVEN: "provision verify --full {project}{where}",
+    State.UNREADABLE: "look at the volume, then provision verify --full {project}{where}",
+    State.UNEXPECTED: "remove it, or add it to a manifest",
+}
+_HASH = re.compile(r"[0-9a-f]{64}")
+_RANGES = 4
+
+
+def advice(state: State, project: str, where: str = "") -> str:
+    """What to run, or to do, about a file in `state`; "" where there is nothing to do.
+
+    `where` is what the proposed commands need besides, such as ` --volume DIR`.
+    """
+    return _ADVICE[state].format(project=shown(project), where=where)
+
+
+def files_in(state: State, count: int) -> str:
+    """So many files in `state`: `1 file missing`, `3 files with other bytes`."""
+    return f"{counted(count, 'file')} {_FILES_IN[state]}"
+
+
+def misfit_advice(found: ModelMisfit) -> str:
+    """What to do about a model whose files do not fit together."""
+    project = shown(found.project)
+    return f"compare the manifest of {project} with the repository, then provision lock {project}"
+
+
+def owner(project: str, model: str) -> str:
+    """Whose a file is: `PROJECT/MODEL`, or nobody's."""
+    return "/".join(shown(name) for name in (project, model) if name) or NOBODY
+
+
+def wrong_parts(finding: Finding, ranges: int = _RANGES) -> list[str]:
+    """What is wrong with a file, beyond its state: promised and found, the phrase, the damaged bytes. May be none.
+
+    At most `ranges` damaged ranges are named.
+    """
+    parts = (_told(finding), shown(finding.detail, 400), damage_text(finding, ranges))
+    return [part for part in parts if part]
+
+
+def _told(finding: Finding) -> str:
+    if finding.expected is None or finding.state is State.UNPROVEN:
+        return ""
+    found = "" if finding.actual is None else f", found {_value(finding.actual)}"
+    return f"promised {_value(finding.expected)}{found}"
+
+
+def _value(value: str | int) -> str:
+    """A length in bytes, or the beginning of a sha256."""
+    if isinstance(value, int):
+        return counted(value, "byte")
+    return f"{value[:12]}…" if _HASH.fullmatch(value) else shown(value, 80)
+
+
+def damage_text(finding: Finding, ranges: int = _RANGES) -> str:
+    """Which bytes are known to differ: `bytes 0-16777215 of 33554432 are damaged`; first and last are of them."""
+    named = [f"{first}-{end - 1}" for first, end in finding.damaged[:ranges]]
+    if not named:
+        return ""
+    rest = len(finding.damaged) - len(named)
+    more = f" and {counted(rest, 'more range')}" if rest else ""
+    return f"bytes {', '.join(named)}{more} of {finding.size} are damaged"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 file`, `2 files`, `10,000 files`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def verdict(verification: Verification) -> str:
+    """How it ended, as one line: `3 of 14 files are not as promised`."""
+    return "; ".join(part for part in (_files_verdict(verification), *_afterthoughts(verification)) if part)
+
+
+def _files_verdict(verification: Verification) -> str:
+    promised = [finding for finding in verification.findings if finding.state is not State.UNEXPECTED]
+    total = len(promised) + verification.unread
+    bad = sum(finding.state is not State.OK for finding in promised)
+    if total == 0:
+        return "no files were promised"
+    if bad:
+        return f"{bad:,} of {counted(total, 'file')} {'is' if bad == 1 else 'are'} not as promised"
+    if verification.unread:
+        return f"{len(promised):,} of {counted(total, 'file')} {'is' if len(promised) == 1 else 'are'} as promised"
+    return "the one file is as promised" if total == 1 else f"all {counted(total, 'file')} as promised"
+
+
+def _afterthoughts(verification: Verification) -> list[str]:
+    misfits = {(found.project, found.model) for found in verification.misfits if found.misfit.grave}
+    unread, unexpected = verification.unread, verification.counts[State.UNEXPECTED]
+    return [
+        f"{counted(len(misfits), 'model')} {'does' if len(misfits) == 1 else 'do'} not fit together" if misfits else "",
+        files_in(State.UNEXPECTED, unexpected) if unexpected else "",
+        f"{counted(unread, 'file')} {'was' if unread == 1 else 'were'} not looked at" if unread else "",
+    ]
