@@ -25,9 +25,9 @@ RINGS = (
     ("manifest", "lock", "layout", "composition", "hubs"),
     ("plan", "difference", "shard"),
     ("volume", "resolution", "mirrors", "pins", "hubs.huggingface", "hubs.modelscope", "hubs.https", "hubs.schemes"),
-    ("transfer", "verification", "serve"),
+    ("transfer", "verification", "serve", "status"),
     ("report", "demo"),
-    ("cli", "__main__"),
+    ("cli", "__main__", "fitness"),
 )
 """Design §4, from the inside out; a longer name is more precise. `names`, `buffer`, `retry`, `crew` serve all."""
 

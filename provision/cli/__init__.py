@@ -23,6 +23,7 @@ COMMANDS = {
     "lock": "provision.cli.lock",
     "fill": "provision.cli.fill",
     "verify": "provision.cli.verify",
+    "status": "provision.cli.status",
     "serve": "provision.cli.serve",
     "demo": "provision.cli.demo",
 }

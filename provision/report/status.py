@@ -42,7 +42,7 @@ def _table(status: Status, paint: Paint) -> list[str]:
     if not status.models:
         return [f"{shown(status.volume, 300)}: no project was ever filled here", ""]
     rows = [(name, _cells(kept, status.at)) for name, kept in _rows(status.models)]
-    columns = [column for column in rows[0][1] if column in _ALWAYS or True]
+    columns = [column for column in rows[0][1] if column in _ALWAYS or any(cells[column] != "-" for _, cells in rows)]
     widths = {column: max(len(column), *(len(cells[column]) for _, cells in rows)) for column in columns}
     first = max(len(name) for name, _ in rows)
     heading = "  ".join([" " * first, *(column.rjust(widths[column]) for column in columns)])
