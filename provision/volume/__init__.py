@@ -13,5 +13,7 @@ receipts   what was proven about files that stand
 holdings   what stands, against what was promised
 locks      copies of the locks of all projects that fill this volume
 claims     mkdir, to save work; nothing rests on them
+presence   which fills are at work
+inventory  every file that lies there
 space      how much room there is
 """
