@@ -120,3 +120,7 @@ def lost(files: int) -> Verification:
 def golden(name: str) -> str:
     """The text that was looked at by a person and found good."""
     return (GOLDENS / name).read_text(encoding="utf-8")
+
+
+PLACES = {"wan22-i2v": "manifests/wan22-i2v.lock.json"}
+"""The lock of the other project is on the volume only."""

@@ -1,0 +1,184 @@
+"""What GitHub shows of a verification: annotations beside the locks, and the step's summary.
+
+Annotations are lines of a step's output, `::error file=…,line=…,title=…::…` (GitHub, "Workflow commands"). GitHub keeps
+ten of each kind from one step (actions/toolkit, docs/problem-matchers.md, "Limitations"), so the tenth counts the rest.
+A summary may have 1 MiB.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from provision.lock import dumps
+from provision.names import shown
+from provision.progress import size_text
+from provision.report.tally import misfits_by_model, tallies, troubles
+from provision.report.wording import (
+    MEANING,
+    NOBODY,
+    READING,
+    advice,
+    counted,
+    files_in,
+    misfit_advice,
+    owner,
+    verdict,
+    wrong_parts,
+)  # fmt: skip
+from provision.verification.findings import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from provision.lock import Lock
+    from provision.report.tally import Tally, Trouble
+    from provision.verification.findings import Finding, ModelMisfit, Verification
+
+KEPT = 10
+"""Annotations of each kind that GitHub keeps from one step."""
+BUDGET = 1_000_000
+"""Bytes of a summary; GitHub refuses one of more than 1,048,576."""
+_LISTED = 20
+
+
+def annotation_lines(
+    verification: Verification, locks: Sequence[Lock], files: Mapping[str, str], where: str = ""
+) -> list[str]:
+    """The lines to print. `files` has the path of each project's lock in the repository, where it is there.
+
+    A finding points at the line of the lock that promises the file, as `provision lock` writes it.
+    """
+    lines = _lines_of(locks)
+
+    def place(project: str, target: str) -> dict[str, str]:
+        line = lines.get((project, target))
+        return {} if project not in files else {"file": files[project]} | ({"line": str(line)} if line else {})
+
+    errors = [_of_finding(finding, place, where) for finding in verification.findings if finding.state is not State.OK]
+    errors += [_of_misfit("error", found, place) for found in verification.misfits if found.misfit.grave]
+    warnings = [_of_misfit("warning", found, place) for found in verification.misfits if not found.misfit.grave]
+    notices = [_command("notice", {"title": "provision verify"}, shown(note.text, 400)) for note in verification.notes]
+    return [*_kept("error", errors, verdict(verification)), *_kept("warning", warnings), *_kept("notice", notices)]
+
+
+def _lines_of(locks: Sequence[Lock]) -> dict[tuple[str, str], int]:
+    """The line of each lock's one canonical text on which a path or a target is named."""
+    import json
+
+    found: dict[tuple[str, str], int] = {}
+    for lock in locks:
+        for number, line in enumerate(dumps(lock).splitlines(), 1):
+            key, _, value = line.strip().rstrip(",").partition(": ")
+            if key in {'"target"', '"path"'}:
+                found.setdefault((lock.project, json.loads(value)), number)
+    return found
+
+
+def _kept(kind: str, commands: list[str], end: str = "") -> list[str]:
+    """As many as GitHub keeps, the last of which counts the rest."""
+    if len(commands) <= KEPT:
+        return commands
+    told = f"{len(commands) - KEPT + 1:,} more in the log and in the summary of this step"
+    return [*commands[: KEPT - 1], _command(kind, {"title": "provision verify"}, f"{told}. {end}".rstrip(". "))]
+
+
+def _of_finding(finding: Finding, place: Callable[[str, str], dict[str, str]], where: str) -> str:
+    wrong = "; ".join(wrong_parts(finding)) or MEANING[finding.state]
+    message = f"{shown(finding.target, 1024)}: {wrong}\nto do: {advice(finding.state, finding.project, where)}"
+    title = f"{finding.state.value}: {owner(finding.project, finding.model)}"
+    return _command("error", place(finding.project, finding.target) | {"title": title}, message)
+
+
+def _of_misfit(kind: str, found: ModelMisfit, place: Callable[[str, str], dict[str, str]]) -> str:
+    message = f"{shown(found.misfit.path, 1024)}: {shown(found.misfit.detail, 400)}\nto do: {misfit_advice(found)}"
+    title = f"{found.misfit.rule.value}: {owner(found.project, found.model)}"
+    return _command(kind, place(found.project, found.misfit.path) | {"title": title}, message)
+
+
+def _command(kind: str, properties: Mapping[str, str], message: str) -> str:
+    """One workflow command, escaped as actions/toolkit does (packages/core/src/command.ts)."""
+    told = ",".join(
+        f"{name}={_escaped(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in properties.items()
+    )
+    return f"::{kind} {told}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def step_summary(verification: Verification, where: str = "") -> str:
+    """Markdown for the step's summary: the verdict, a table by project and model, the details, what to run.
+
+    Whatever comes from outside stands in blocks of HTML, escaped, without an empty line: Markdown ends such a block at
+    an empty line only (CommonMark §4.6), so no name can become markup; in `<code>` none is a mention or a reference.
+    """
+    mark = "✅" if verification.ok else "❌"
+    head = f"### {mark} provision verify: {verdict(verification)}\n"
+    volume = f"<p>{_code(verification.volume)}: {escape(READING[verification.mode])}</p>\n"
+    blocks = [head, volume, _table(tallies(verification))]
+    blocks += [_trouble(trouble, where) for trouble in troubles(verification)]
+    blocks += [_misfits(misfits) for misfits in misfits_by_model(verification)]
+    blocks += [f"<p>Note: {_code(note.text)}</p>\n" for note in verification.notes]
+    return "\n".join(_fitting(blocks, BUDGET))
+
+
+def _fitting(blocks: Sequence[str], budget: int) -> Iterable[str]:
+    """As many blocks as there is room for, and a word about the rest."""
+    for index, block in enumerate(blocks):
+        budget -= len(block.encode()) + 1
+        if budget < 200:
+            yield f"<p>… and {counted(len(blocks) - index, 'more part')}, left out for want of room.</p>\n"
+            return
+        yield block
+
+
+def _table(rows: Sequence[Tally]) -> str:
+    if not rows:
+        return ""
+    head = "<tr><th>project</th><th>model</th><th>files ok</th><th>size</th><th>state</th></tr>"
+    body = [*map(_row, rows[: _LISTED * _LISTED])]
+    rest = len(rows) - len(body)
+    more = [f'<tr><td colspan="5">… and {counted(rest, "more model")}</td></tr>'] if rest else []
+    return "\n".join(["<table>", head, *body, *more, "</table>\n"])
+
+
+def _row(tally: Tally) -> str:
+    told = [f"{count:,} {state}" for state, count in tally.states.items() if state is not State.OK]
+    told += [counted(tally.misfits, "misfit")] if tally.misfits else []
+    files = f"{tally.ok:,} of {tally.files:,}"
+    state = f"❌ {', '.join(told)}" if told else "✅ ok"
+    names = f"<td>{_code(tally.project or NOBODY)}</td><td>{_code(tally.model)}</td>"
+    return (
+        f'<tr>{names}<td align="right">{files}</td><td align="right">{size_text(tally.size)}</td><td>{state}</td></tr>'
+    )
+
+
+def _trouble(trouble: Trouble, where: str) -> str:
+    what = f"{files_in(trouble.state, len(trouble.findings))}, {size_text(trouble.size)}"
+    items = [_item(finding.target, wrong_parts(finding)) for finding in trouble.findings[:_LISTED]]
+    run = advice(trouble.state, trouble.project, where)
+    return _details(f"{_code(owner(trouble.project, trouble.model))}: {what}", run, items, len(trouble.findings))
+
+
+def _misfits(misfits: Sequence[ModelMisfit]) -> str:
+    first = misfits[0]
+    what = "does not fit together" if first.misfit.grave else "may not fit together"
+    items = [_item(found.misfit.path, [found.misfit.rule, found.misfit.detail]) for found in misfits]
+    about = f"{_code(owner(first.project, first.model))}: {what}"
+    return _details(about, misfit_advice(first), items[:_LISTED], len(items))
+
+
+def _details(about: str, run: str, items: Sequence[str], count: int) -> str:
+    more = [f"<li>… and {count - len(items):,} more</li>"] if count > len(items) else []
+    head = f"<details open><summary>{about}</summary>" if count == 1 else f"<details><summary>{about}</summary>"
+    return "\n".join([head, f"<p>To do: <code>{escape(run)}</code></p>", "<ul>", *items, *more, "</ul></details>\n"])
+
+
+def _item(path: str, parts: Sequence[str]) -> str:
+    return f"<li>{'<br>'.join([_code(path, 1024), *map(_code, parts)])}</li>"
+
+
+def _code(text: str, limit: int = 400) -> str:
+    return f"<code>{escape(shown(text, limit))}</code>" if text else ""
