@@ -14,42 +14,13 @@ with components are left too: they are single-file checkpoints of the same model
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.composition.weights import Weights, belongs_to_weights, weights_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-_BASE = (
-    r"(?:diffusion_pytorch_model|pytorch_model|model)"  # diffusers' and transformers' WEIGHTS_NAME and its safe form
-)
-_SHARD = r"-\d{5}-of-\d{5}"
-_TAG = r"(?P<tag>[A-Za-z0-9_-]+?)"
-_FORMAT = r"(?P<format>safetensors|bin)"
-_WEIGHTS = (
-    re.compile(rf"{_BASE}(?:\.{_TAG})?(?:{_SHARD})?\.{_FORMAT}"),
-    re.compile(rf"{_BASE}{_SHARD}\.{_TAG}\.{_FORMAT}"),
-)
-_INDEXES = (
-    re.compile(rf"{_BASE}\.{_FORMAT}\.index(?:\.{_TAG})?\.json"),
-    re.compile(rf"{_BASE}\.{_FORMAT}\.{_TAG}\.index\.json"),
-)
-_ANY_WEIGHT = re.compile(
-    r"openvino_.*|.*\.(safetensors|bin|pt|pth|ckpt|pkl|msgpack|h5|ot|onnx|onnx_data|pb|flashpack|gguf|tflite)"
-    r"|.*\.(safetensors|bin)\.(.*\.)?index(\..*)?\.json",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """What a weight file's name, or its index's, says. `spelling`: 0 as now, 1 as older releases wrote variants."""
-
-    tag: str | None
-    format: str
-    spelling: int
-    is_index: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,34 +51,25 @@ def _components(paths: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
-        if _read(name) is not None:
+        if weights_of(name) is not None:
             found.setdefault(folder, []).append(name)
     if len(found) > 1:
         found.pop("", None)
     return found
 
 
-def _read(name: str) -> Weights | None:
-    for is_index, spellings in ((False, _WEIGHTS), (True, _INDEXES)):
-        for spelling, pattern in enumerate(spellings):
-            if match := pattern.fullmatch(name):
-                tag = match["tag"]
-                return Weights(tag=tag, format=match["format"], spelling=spelling, is_index=is_index)
-    return None
-
-
 def _choice(names: Iterable[str], variant: str) -> Weights | None:
     """The set of weights to take, or None where all are of other variants."""
-    found = [weights for weights in map(_read, names) if weights and not weights.is_index]
+    found = [weights for weights in map(weights_of, names) if weights and not weights.is_index]
     fit = [weights for weights in found if weights.tag in {variant, None}]
     return min(fit, key=lambda weights: (weights.format == "bin", weights.tag is None, weights.spelling), default=None)
 
 
 def _stays(path: str, chosen: dict[str, Weights | None]) -> bool:
     folder, _, name = path.rpartition("/")
-    if not _ANY_WEIGHT.fullmatch(name):
+    if not belongs_to_weights(name):
         return True
-    weights, choice = _read(name), chosen.get(folder)
+    weights, choice = weights_of(name), chosen.get(folder)
     if weights is None or choice is None or (weights.format, weights.tag) != (choice.format, choice.tag):
         return False
     return weights.is_index or weights.spelling == choice.spelling

@@ -1,0 +1,56 @@
+"""A file read forward in blocks. What is passed over is not read, and there is an end to what is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provision.composition.misfit import Contents
+
+
+class Ended(Exception):
+    """The file ends before what it announces."""
+
+
+class TooFar(Exception):
+    """More blocks than a check may read."""
+
+
+class Window:
+    """A place `at` in the file at `path`; it only goes forward."""
+
+    def __init__(self, contents: Contents, path: str, *, block: int, blocks: int) -> None:
+        self.at, self.size = 0, contents.sizes[path]
+        self._contents, self._path = contents, path
+        self._block, self._blocks = block, blocks
+        self._data, self._start = b"", 0
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes, no more than a block. Raises Ended, TooFar."""
+        first = self.at - self._start
+        if first + count > len(self._data):
+            self._load(count)
+            first = 0
+        self.at += count
+        return self._data[first : first + count]
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` bytes. Raises Ended."""
+        if count > self.size - self.at:
+            raise Ended
+        self.at += count
+
+    def number(self, length: int) -> int:
+        """The next `length` bytes, as one number, little-endian. Raises as `take`."""
+        return int.from_bytes(self.take(length), "little")
+
+    def _load(self, count: int) -> None:
+        if count > self.size - self.at or count > self._block:
+            raise Ended
+        if not self._blocks:
+            raise TooFar
+        self._blocks -= 1
+        self._data = self._contents.read(self._path, self.at, min(self.size, self.at + self._block))
+        self._start = self.at
+        if len(self._data) < count:
+            raise Ended
