@@ -1,16 +1,20 @@
 """Verification: a volume against its locks, without a hub and without a network.
 
-`full` reads every byte back. `quick` is for the start of a worker: presence, size, the safetensors header's digest, and
-a receipt that still fits; what it cannot vouch for is `unproven`, never `ok`.
+full         every byte, read ahead by `stream`; what it proves and refutes goes into `records`
+quick        presence, size, the header's digest, and a receipt that still fits: for the start of a worker
+sample       quick, and pieces drawn at random
+strangers    what nobody promised
+refs         what a hub's client needs beside the files
+pickles      files whose loading can run code
+absence      a volume that is not there, told apart from files that are missing
+
+What quick verification cannot vouch for is `unproven`, never `ok`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.errors import VolumeError
-from provision.layout import sidecars
-from provision.names import shown
 from provision.verification.findings import Finding, Mode, Note, Promise, State, Verification
 from provision.verification.reading import Reading
 from provision.volume.receipts import read_receipts
@@ -19,57 +23,109 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from provision.lock import Lock
-    from provision.volume.mount import Volume
+    from provision.verification.findings import ModelMisfit
+    from provision.volume.view import View
 
 __all__ = ["Finding", "Mode", "Note", "Promise", "Reading", "State", "Verification", "verify"]
 
 
-def verify(volume: Volume, locks: Sequence[Lock], reading: Reading) -> Verification:
+def verify(view: View, locks: Sequence[Lock], reading: Reading) -> Verification:
     """The findings on every file that `locks` promise.
 
-    A full verification leaves receipts for what it proved, and takes back those it refuted, where the volume can be
-    written; a quick one changes nothing.
+    A full verification leaves receipts for what it proved, and takes back those it refuted, where `reading.records` can
+    be written; a sample takes back only; a quick one changes nothing.
 
     Raises:
+        VolumeAbsent: nothing is mounted where the volume should be.
         VolumeError: the volume's own records cannot be reached.
+        InputError: what was asked for cannot be done with this view, or this installation.
+        Interrupted: a stop was asked for.
     """
+    _check_possible(view, reading)
     promises = [
         Promise(project=lock.project, model=model.name, file=file) for lock in locks for model, file in lock.files()
     ]
-    receipts = read_receipts(volume, reading.clock())
-    if reading.mode is Mode.QUICK:
-        from provision.verification.quick import verify_quick
-
-        findings = verify_quick(volume, promises, receipts)
-    else:
-        from provision.verification.full import verify_full
-
-        findings = verify_full(volume, promises, receipts, reading)
-    findings += _of_caches(volume, locks, promises)
-    return Verification(volume=volume.path, mode=reading.mode, findings=tuple(findings))
-
-
-def _of_caches(volume: Volume, locks: Sequence[Lock], promises: Sequence[Promise]) -> list[Finding]:
-    """What is wrong with the refs by which a hub's client finds a snapshot: without them the right files are no use."""
-    by_target = {promise.file.target: promise for promise in promises}
-    findings = []
-    for sidecar in sidecars([model for lock in locks for model in lock.models]):
-        if sidecar.is_asked:
-            text = _text(volume, sidecar.target)
-            promise = by_target[sidecar.after[0]].at(sidecar.target, len(sidecar.text))
-            if text is None:
-                findings.append(promise.found(State.MISSING))
-            elif text != sidecar.text:
-                findings.append(promise.found(State.DIGEST, sidecar.text, shown(text, 80)))
-    return findings
+    found, notes = _found(view, promises, reading)
+    findings = [finding for finding in found if finding is not None]
+    notes += _absence(view, findings)
+    further, more = _further(view, locks, promises, reading) if _goes_on(found, reading) else ([], [])
+    return Verification(
+        volume=view.path,
+        mode=reading.mode,
+        findings=(*findings, *further),
+        misfits=tuple(_misfits(view, promises, reading)),
+        notes=(*notes, *more, *_pickle_notes(promises)),
+        unread=len(found) - len(findings),
+    )
 
 
-def _text(volume: Volume, target: str) -> str | None:
-    try:
-        opened = volume.open_file(target)
-        if opened is None:
-            return None
-        with opened:
-            return opened.read_at(0, 4096).decode("utf-8", "replace")
-    except VolumeError:
-        return None
+def _check_possible(view: View, reading: Reading) -> None:
+    """Refuse at once what would be refused after hours of reading."""
+    if reading.strict:
+        from provision.verification.strangers import walkable
+
+        walkable(view)
+    if reading.scan_pickles:
+        from provision.verification.pickles import scanner
+
+        scanner()
+
+
+def _found(view: View, promises: Sequence[Promise], reading: Reading) -> tuple[list[Finding | None], list[Note]]:
+    receipts = read_receipts(view, reading.clock())
+    match reading.mode:
+        case Mode.QUICK:
+            from provision.verification.quick import verify_quick
+
+            return verify_quick(view, promises, receipts, reading), []
+        case Mode.SAMPLE:
+            from provision.verification.sample import verify_sample
+
+            return verify_sample(view, promises, receipts, reading)
+        case Mode.FULL:
+            from provision.verification.full import verify_full
+
+            return verify_full(view, promises, receipts, reading)
+
+
+def _goes_on(found: Sequence[Finding | None], reading: Reading) -> bool:
+    """Whether there is more to look at: not after a first fault, where that is enough."""
+    return not reading.fail_fast or all(finding is not None and finding.state is State.OK for finding in found)
+
+
+def _absence(view: View, findings: Sequence[Finding]) -> list[Note]:
+    if not findings or any(finding.state is not State.MISSING for finding in findings):
+        return []
+    from provision.verification.absence import check_attached, emptiness
+
+    check_attached(view)
+    return emptiness(view)
+
+
+def _further(
+    view: View, locks: Sequence[Lock], promises: Sequence[Promise], reading: Reading
+) -> tuple[list[Finding], list[Note]]:
+    """What is wrong beside the promised files."""
+    from provision.verification.refs import ref_findings
+
+    findings = ref_findings(view, locks, promises, reading)
+    if not reading.strict or not _goes_on(findings, reading):
+        return findings, []
+    from provision.verification.strangers import strangers
+
+    found, notes = strangers(view, locks, reading)
+    return findings + found, notes
+
+
+def _pickle_notes(promises: Sequence[Promise]) -> list[Note]:
+    from provision.verification.pickles import pickle_notes
+
+    return pickle_notes(promises)
+
+
+def _misfits(view: View, promises: Sequence[Promise], reading: Reading) -> list[ModelMisfit]:
+    if not reading.scan_pickles:
+        return []
+    from provision.verification.pickles import pickle_misfits
+
+    return pickle_misfits(view, promises, reading)

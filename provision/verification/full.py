@@ -2,119 +2,158 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-from provision.buffer import new_buffer
 from provision.crew import Crew
-from provision.digest import PieceHasher, differing, piece_count
+from provision.digest import PieceHasher, piece_count
 from provision.errors import VolumeError
-from provision.progress import Silent
-from provision.verification.findings import State
+from provision.progress import Silent, size_text
+from provision.verification.damage import damage_text, differing_pieces, ranges_of
+from provision.verification.findings import Note, State
 from provision.verification.header import header_finding, instead, size_finding
+from provision.verification.reading import patiently
+from provision.verification.records import VERIFYING, Records, Unfinished, is_recent, without_pieces
+from provision.verification.steadiness import check_unreplaced, check_unwritten, still_stands
+from provision.verification.stream import BLOCK, Readers
+from provision.volume.mount import Volume
 from provision.volume.receipts import Receipt, receipt_of, revoked, trusted
-from provision.volume.receipts.writing import ReceiptWriter
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Mapping, Sequence
 
     from provision.progress import Task
-    from provision.verification import Reading
     from provision.verification.findings import Finding, Promise
-    from provision.volume.files import File
-    from provision.volume.mount import Volume
+    from provision.verification.reading import Reading
+    from provision.volume.view import Facts, Readable, View
 
-READ_SIZE = 1024 * 1024
 FRESH = 86_400.0
 """Seconds for which a receipt is not renewed."""
 
 
 def verify_full(
-    volume: Volume, promises: Sequence[Promise], receipts: Mapping[str, Receipt], reading: Reading
-) -> list[Finding]:
-    """A finding for each promise, in their order; what several projects promise alike is read once."""
+    view: View, promises: Sequence[Promise], receipts: Mapping[str, Receipt], reading: Reading
+) -> tuple[list[Finding | None], list[Note]]:
+    """A finding for each promise, in their order, None where a first fault was enough; and what is to be known of them.
+    What several projects promise alike is read once.
+    """
     once = {(promise.file.target, promise.file.sha256): promise for promise in promises}
     order = sorted(once.values(), key=lambda promise: -promise.file.size)
     reading.progress.begin("verify", sum(promise.file.size for promise in order))
-    with Records(volume, reading.clock, receipts) as records:
-        reader = _Reader(volume, receipts, records, reading)
-        try:
-            found = Crew(reading.files_at_once, reader.read, reading.stop).run(order)
-        finally:
-            reading.progress.end()
+    unfinished = Unfinished(view, {promise.file.target for promise in order}, reading.clock())
+    with (
+        Records(reading.records, reading.clock, receipts) as records,
+        Records(reading.records, reading.clock, folder=VERIFYING) as run,
+    ):
+        reader = _Reader(view, receipts, reading, (records, run, unfinished))
+        found = reader.read_all(order)
+    if all(found):
+        run.take_away(unfinished.names)
     verdicts = {(promise.file.target, promise.file.sha256): f for promise, f in zip(order, found, strict=True)}
-    return [_told_to(promise, verdicts[promise.file.target, promise.file.sha256]) for promise in promises]
+    told = [_told_to(promise, verdicts[promise.file.target, promise.file.sha256]) for promise in promises]
+    return told, reader.notes()
 
 
-def _told_to(promise: Promise, verdict: Finding) -> Finding:
-    return promise.found(verdict.state, verdict.expected, verdict.actual, verdict.detail)
+def _told_to(promise: Promise, verdict: Finding | None) -> Finding | None:
+    if verdict is None:
+        return None
+    return promise.found(verdict.state, verdict.expected, verdict.actual, verdict.detail, verdict.damaged)
 
 
-class Records:
-    """Takes receipts for as long as the volume takes them: one that is read-only or full can still be verified."""
-
-    def __init__(self, volume: Volume, clock: Callable[[], float], known: Mapping[str, Receipt]) -> None:
-        self._writer = ReceiptWriter(volume, clock, known)
-        self._takes = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(VolumeError):
-            self._writer.__exit__(kind, error, trace)
-
-    def add(self, receipt: Receipt) -> None:
-        """Keep `receipt`, where that can be done."""
-        if not self._takes:
-            return
-        try:
-            self._writer.add(receipt)
-        except VolumeError:
-            self._takes = False
+class _EnoughError(Exception):
+    """A first fault was found, and that was all that was asked for."""
 
 
 class _Reader:
     """Reads files back, on any thread."""
 
-    def __init__(self, volume: Volume, receipts: Mapping[str, Receipt], records: Records, reading: Reading) -> None:
-        self._volume, self._receipts, self._records, self._reading = volume, receipts, records, reading
+    def __init__(
+        self,
+        view: View,
+        receipts: Mapping[str, Receipt],
+        reading: Reading,
+        records: tuple[Records, Records, Unfinished],
+    ) -> None:
+        self._view, self._receipts, self._reading = view, receipts, reading
+        self._records, self._run, self._unfinished = records
+        self._readers = Readers(reading.files_at_once, reading.stop, ahead=isinstance(view, Volume))
+        self._enough = False
+        self._resumed: list[int] = []
+        self._young: list[int] = []
 
-    def read(self, promise: Promise) -> Finding:
+    def read_all(self, promises: Sequence[Promise]) -> list[Finding | None]:
+        try:
+            return Crew(self._reading.files_at_once, self._read_one, self._reading.stop).run(promises)
+        finally:
+            self._readers.close()
+            self._reading.progress.end()
+
+    def notes(self) -> list[Note]:
+        """What was not read, and why."""
+        age = f"within {_age_text(self._reading.max_age or 0)}"
+        told = [
+            Note(kind="resumed", text=f"{_count_text(self._resumed)} read by a verification that was cut short")
+            if self._resumed
+            else None,
+            Note(kind="max-age", text=f"{_count_text(self._young)} proven {age}") if self._young else None,
+        ]
+        return [Note(kind=note.kind, text=f"{note.text}, and not again") for note in told if note]
+
+    def _read_one(self, promise: Promise) -> Finding | None:
+        if self._enough:
+            return None
         task = self._reading.progress.task(promise.file.target, promise.file.size)
         try:
-            return self._reading.retry.call(lambda: self._read(promise, task))
+            finding = patiently(self._reading, lambda: self._read(promise, task))
         except VolumeError as error:
-            return promise.found(State.UNREADABLE, detail=error.message)
+            finding = promise.found(State.UNREADABLE, detail=error.message)
+        except _EnoughError:
+            return None
         finally:
             task.finish()
+        self._enough = self._enough or (self._reading.fail_fast and finding.state is not State.OK)
+        return finding
 
     def _read(self, promise: Promise, task: Task) -> Finding:
         task.restart()
-        opened = self._volume.open_file(promise.file.target)
+        opened = self._view.open_file(promise.file.target)
         if opened is None:
             return promise.found(State.MISSING)
         with opened:
             return self._judge(promise, opened, task)
 
-    def _judge(self, promise: Promise, opened: File, task: Task) -> Finding:
+    def _judge(self, promise: Promise, opened: Readable, task: Task) -> Finding:
         file, before = promise.file, opened.stat()
         if before.st_size != file.size:
             return size_finding(promise, opened, before.st_size)
+        spared = self._spared(promise, before)
+        if spared is not None:
+            task.advance(file.size)
+            spared.append(file.size)
+            return header_finding(promise, opened) or promise.found(State.OK)
         known = self._known(promise)
         hasher = self._hashed(promise, opened, task, by_piece=known is None)
-        if not hasher.is_complete or opened.stat().st_mtime_ns != before.st_mtime_ns:
-            return promise.found(State.UNREADABLE, detail="it was written to while it was read")
+        check_unwritten(file.target, opened, before, is_complete=hasher.is_complete)
+        if file.size > BLOCK:  # what is smaller was read in one moment
+            check_unreplaced(self._view, file.target, opened)
         if hasher.sha256() != file.sha256:
             return self._refuted(promise, opened, known, hasher.sha256())
         wrong = header_finding(promise, opened)
         if wrong is None:
             self._vouch(promise, known, hasher, before)
         return wrong or promise.found(State.OK)
+
+    def _spared(self, promise: Promise, found: Facts) -> list[int] | None:
+        """Where a file is counted that need not be read; None when it must be. A receipt that still fits speaks for it
+        in any case.
+        """
+        receipt = self._receipts.get(promise.file.target)
+        if receipt is None or receipt.sha256 != promise.file.sha256 or not trusted(receipt, found):
+            return None
+        if not self._reading.anew and self._unfinished.proves(promise, found):
+            return self._resumed
+        age = self._reading.max_age
+        return self._young if age is not None and is_recent(receipt, age, self._reading.clock()) else None
 
     def _known(self, promise: Promise) -> Receipt | None:
         """The receipt for these very bytes, with all their pieces."""
@@ -123,39 +162,51 @@ class _Reader:
             return None
         return receipt if receipt.pieces or piece_count(promise.file.size) <= 1 else None
 
-    def _hashed(self, promise: Promise, opened: File, task: Task, *, by_piece: bool) -> PieceHasher:
+    def _hashed(self, promise: Promise, opened: Readable, task: Task, *, by_piece: bool) -> PieceHasher:
         hasher = PieceHasher(promise.file.size, by_piece=by_piece)
-        buffer = new_buffer(min(READ_SIZE, promise.file.size))
-        while not hasher.is_complete:
-            self._reading.stop.check()
-            count = opened.read_into(hasher.offset, buffer[: hasher.size - hasher.offset])
-            if not count:
-                break
-            hasher.update(buffer[:count])
-            task.advance(count)
+        with closing(self._readers.blocks(opened, hasher.size)) as blocks:
+            for block in blocks:
+                if self._enough:
+                    raise _EnoughError
+                hasher.update(block)
+                task.advance(len(block))
         return hasher
 
-    def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: os.stat_result) -> None:
+    def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: Facts) -> None:
         """Leave a receipt, unless a fresh one says the same: verifying every hour must not fill a volume."""
-        now = self._reading.clock()
-        if known is None or not trusted(known, found) or now - known.proven_at > FRESH:
-            pieces = hasher.pieces if known is None else known.pieces
-            self._records.add(receipt_of(promise.file, found, pieces, now))
+        now, age = self._reading.clock(), self._reading.max_age
+        fresh = FRESH if age is None else min(FRESH, age / 2)
+        pieces = hasher.pieces if known is None else known.pieces
+        receipt = receipt_of(promise.file, found, pieces, now)
+        if known is None or not trusted(known, found) or now - known.proven_at > fresh:
+            self._records.add(receipt)
+        self._run.add(without_pieces(receipt))
 
-    def _refuted(self, promise: Promise, opened: File, known: Receipt | None, actual: str) -> Finding:
+    def _refuted(self, promise: Promise, opened: Readable, known: Receipt | None, actual: str) -> Finding:
         """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs.
 
         A file that another has taken the place of since it was opened is none of ours any more.
         """
-        where = ""
+        size = promise.file.size
+        ranges: tuple[tuple[int, int], ...] = ()
         if known is not None:
-            if self._still_stands(promise, opened):
+            if still_stands(self._view, promise.file.target, opened):
                 self._records.add(revoked(known, self._reading.clock()))
             pieces = self._hashed(promise, opened, Silent(), by_piece=True).pieces
-            where = differing(known.pieces, pieces, promise.file.size)
-            where = where and f"damaged in {where} of {promise.file.size:,}"
-        return promise.found(State.DIGEST, promise.file.sha256, actual, where or instead(promise, opened))
+            ranges = ranges_of(differing_pieces(known.pieces, pieces), size)
+        detail = damage_text(ranges, size) or instead(promise, opened)
+        return promise.found(State.DIGEST, promise.file.sha256, actual, detail, ranges)
 
-    def _still_stands(self, promise: Promise, opened: File) -> bool:
-        standing, read = self._volume.stat(promise.file.target), opened.stat()
-        return standing is not None and (standing.st_dev, standing.st_ino) == (read.st_dev, read.st_ino)
+
+def _count_text(sizes: Sequence[int]) -> str:
+    count = f"{len(sizes):,} files" if len(sizes) > 1 else "1 file"
+    return f"{count} ({size_text(sum(sizes))}) {'were' if len(sizes) > 1 else 'was'}"
+
+
+def _age_text(seconds: float) -> str:
+    """The longest unit that tells it whole: `7 days`, `12 hours`."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length and not seconds % length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds:.0f} s"

@@ -9,7 +9,7 @@ from provision.verification.findings import State
 
 if TYPE_CHECKING:
     from provision.verification.findings import Finding, Promise
-    from provision.volume.files import File
+    from provision.volume.view import Readable
 
 PREFIX = 8
 """First bytes of a safetensors file: the length of its header, little-endian (huggingface/safetensors, "Format")."""
@@ -21,7 +21,7 @@ SNIFFED = 512
 """First bytes of a wrong file that are looked at to say what it is."""
 
 
-def header_finding(promise: Promise, opened: File) -> Finding | None:
+def header_finding(promise: Promise, opened: Readable) -> Finding | None:
     """The finding when the header is not the locked one; None when it is, or none was promised.
 
     The header is compared, not parsed: it was when it was locked.
@@ -36,12 +36,12 @@ def header_finding(promise: Promise, opened: File) -> Finding | None:
     return None if actual == file.header.sha256 else promise.found(State.HEADER, file.header.sha256, actual)
 
 
-def size_finding(promise: Promise, opened: File, size: int) -> Finding:
+def size_finding(promise: Promise, opened: Readable, size: int) -> Finding:
     """The finding on a file of another length, with what it seems to be where its first bytes tell."""
     return promise.found(State.SIZE, promise.file.size, size, instead(promise, opened))
 
 
-def instead(promise: Promise, opened: File) -> str:
+def instead(promise: Promise, opened: Readable) -> str:
     """What the file is, when its first bytes say that it is no weights at all; "" otherwise.
 
     Only asked of safetensors: of a `.json`, being JSON is no news.

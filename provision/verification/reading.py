@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from provision.errors import VolumeTrouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from provision.retry import Retry
     from provision.verification.findings import Mode
     from provision.volume.mount import Volume
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +50,14 @@ class Reading:
     strict: bool = False
     promised: tuple[Lock, ...] = ()
     scan_pickles: bool = False
+
+
+def patiently(reading: Reading, operation: Callable[[], T]) -> T:
+    """The result of `operation`, called again after trouble that often passes.
+
+    The retry policy is asked when there is trouble only: a worker's start must not pay for its import.
+    """
+    try:
+        return operation()
+    except VolumeTrouble:
+        return reading.retry.call(operation)

@@ -63,6 +63,17 @@ class Folder:
         with faults_at(self.path, reading=True):
             return os.listdir(self._fd)  # noqa: PTH208 - a Path has no descriptor
 
+    def entries(self) -> Iterator[os.DirEntry[str]]:
+        """As `names`, one after the other and with what each is: for a folder that may hold any number."""
+        with faults_at(self.path, reading=True), os.scandir(self._fd) as entries:
+            yield from entries
+
+    @property
+    def device(self) -> int:
+        """The file system that the folder is on."""
+        with faults_at(self.path, reading=True):
+            return os.fstat(self._fd).st_dev
+
     def stat(self, name: str) -> os.stat_result | None:
         """What stands at `name`, a link as the link itself."""
         path = self._at(name)

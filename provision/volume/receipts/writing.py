@@ -16,7 +16,7 @@ from provision.errors import VolumeError
 from provision.volume.receipts import FILE_LIMIT, INDEX, LINE_LIMIT, RECEIPTS, is_file_of_receipts, lines_of, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from provision.volume.files import File
@@ -47,6 +47,8 @@ class ReceiptWriter:
     `known` are the receipts that were read before. What is added is dated after them, whatever the clocks say: the last
     word about a file must be the newest one, or a pod whose clock was ahead would outvote all who find damage later.
 
+    `names` are those of the files that it has made.
+
     Raises (add, flush):
         VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says.
     """
@@ -59,6 +61,7 @@ class ReceiptWriter:
         folder: str = RECEIPTS,
     ) -> None:
         self._volume, self._clock, self._known, self._folder = volume, clock, known, folder
+        self.names: list[str] = []
         self._added: dict[str, float] = {}
         self._guard = threading.Lock()
         self._lines: list[bytes] = []
@@ -118,8 +121,9 @@ class ReceiptWriter:
             return self._file
         self._leave()
         with self._volume.made_state(self._folder) as folder:
-            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-            self._file, self._end = folder.made_file(f"{stamp}-{os.urandom(4).hex()}.jsonl"), 0
+            name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{os.urandom(4).hex()}.jsonl"
+            self._file, self._end = folder.made_file(name), 0
+            self.names.append(name)
             _write_index(folder)
             folder.sync()
         return self._file
@@ -128,6 +132,21 @@ class ReceiptWriter:
         if self._file is not None:
             file, self._file = self._file, None
             file.close()
+
+
+def drop(volume: Volume, name: str, files: Iterable[str]) -> None:
+    """Unlink those of the `files` of receipts in the state folder `name` that stand, and name the others in its index.
+
+    Raises:
+        VolumeFull, VolumeReadOnly, VolumeTrouble, VolumeError: as `volume_fault` says.
+    """
+    folder = volume.state(name)
+    if folder is None:
+        return
+    with folder:
+        gone = [folder.unlink(file) for file in files]
+        if any(gone):
+            _write_index(folder)
 
 
 def compact(volume: Volume, clock: Callable[[], float]) -> int:
