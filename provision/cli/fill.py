@@ -77,7 +77,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | No
     that does not belong to its manifest any more is refused. Without PROJECT, every manifest's lock is filled.
     """
     asked = _Asked(**flags)
-    with options.json_errors(asked.output):
+    with options.told_errors(asked.output):
         if asked.locked and asked.frozen:
             raise InputError("--locked checks the locks against their manifests, --frozen does not: choose one")
         return _fill(projects, Path(manifests), asked)

@@ -46,7 +46,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> None:
     is printed, file by file, with bytes. Without PROJECT, every manifest is locked.
     """
     asked = _Asked(**flags)
-    with options.json_errors(asked.output):
+    with options.told_errors(asked.output):
         if asked.check and (asked.upgrade or asked.dry_run):
             raise InputError("--check changes nothing: it goes with neither --upgrade nor --dry-run")
         named, upgrade = _split(projects, asked.upgrade, Path(manifests))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,7 +12,9 @@ from provision.cli import console
 from provision.errors import Interrupted, ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+C = TypeVar("C", bound="Callable[..., Any]")
 
 projects = click.argument("projects", metavar="[PROJECT]...", nargs=-1)
 
@@ -32,6 +34,26 @@ volume = click.option(
     help="The volume's root. [default: PROVISION_VOLUME, else /runpod-volume or /workspace where that is a mount]",
 )
 
+_view = (
+    click.option(
+        "--volume",
+        metavar="DIR|s3://ID",
+        envvar="PROVISION_VOLUME",
+        help="The volume's root, or its id, to look at it through S3. "
+        "[default: PROVISION_VOLUME, else /runpod-volume or /workspace where that is a mount]",
+    ),
+    click.option("--datacenter", metavar="ID", help="Where the s3:// volume is: EU-RO-1."),
+    click.option("--endpoint-url", metavar="URL", help="Another S3 server than RunPod's."),
+)
+
+
+def view(command: C) -> C:
+    """A volume that is only looked at: mounted, or through S3."""
+    for option in reversed(_view):
+        command = option(command)
+    return command
+
+
 output = click.option(
     "--format",
     "output",
@@ -50,8 +72,10 @@ def show(lines: list[str], document: dict[str, Any], output: str) -> None:
 
 
 @contextmanager
-def json_errors(output: str) -> Iterator[None]:
-    """With `--format json`, an error is a document on stdout too, so that a program always has one to read."""
+def told_errors(output: str) -> Iterator[None]:
+    """An error is told in the form of the report too, on stdout, so that a program always has something to read: one
+    document with `json`, an annotation with `github`.
+    """
     try:
         try:
             yield
@@ -62,4 +86,8 @@ def json_errors(output: str) -> Iterator[None]:
             from provision.report.document import error_document
 
             console.out(json.dumps(error_document(error), indent=2, ensure_ascii=False))
+        elif output == "github":
+            from provision.report.github import error_line
+
+            console.out(error_line(error))
         raise

@@ -118,6 +118,25 @@ class Size(click.ParamType[int]):
         return size
 
 
+class Share(click.ParamType[float]):
+    """A share of the whole: `5%`, `0.05`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Between 0, which it is not, and 1."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            self.fail(f"`{value}` is no share of the whole; write it as 5%", param, ctx)
+        return share
+
+
 class ShardType(click.ParamType["Shard"]):
     """A share of a fill: `2/8` is the second of eight."""
 

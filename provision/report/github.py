@@ -10,6 +10,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from provision.errors import without_secrets
 from provision.lock import dumps
 from provision.names import shown
 from provision.progress import size_text
@@ -31,6 +32,7 @@ from provision.verification.findings import State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from provision.errors import ProvisionError
     from provision.lock import Lock
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import Finding, ModelMisfit, Verification
@@ -60,6 +62,12 @@ def annotation_lines(
     warnings = [_of_misfit("warning", found, place) for found in verification.misfits if not found.misfit.grave]
     notices = [_command("notice", {"title": "provision verify"}, shown(note.text, 400)) for note in verification.notes]
     return [*_kept("error", errors, verdict(verification)), *_kept("warning", warnings), *_kept("notice", notices)]
+
+
+def error_line(error: ProvisionError) -> str:
+    """The annotation for a run that ended before it had a report."""
+    message = "\n".join(filter(None, (without_secrets(error.message), without_secrets(error.hint))))
+    return _command("error", {"title": f"provision: {type(error).__name__}"}, message)
 
 
 def _lines_of(locks: Sequence[Lock]) -> dict[tuple[str, str], int]:
