@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from provision.names import shown
 from provision.progress import size_text
 from provision.report.document import SCHEMA
+from provision.report.wording import counted
 from provision.status import Kept
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _number(count: int) -> str:
 def _contents_lines(contents: Contents, now: float) -> list[str]:
     lines = [f"unclaimed: {_tally(contents.unclaimed)} that no lock promises"] if contents.unclaimed.files else []
     for place in contents.places:
-        count = f" ({_files(place.held.files)})" if place.path.endswith("/") else ""
+        count = f" ({counted(place.held.files, 'file')})" if place.path.endswith("/") else ""
         lines.append(f"  {size_text(place.held.size):>8}  {shown(place.path)}{count}")
     if contents.out_of > len(contents.places):
         lines.append(f"  and {contents.out_of - len(contents.places)} more")
@@ -105,7 +106,7 @@ def _presence(one: Presence, now: float) -> str:
     place = "on this machine" if one.is_here else "on another machine"
     silent = now - one.seen
     life = f"silent since {age_text(silent)}" if silent > QUIET else f"last seen {age_text(silent)}"
-    return f"a fill {place}, {one.claims} claim{'s' if one.claims != 1 else ''}, {life}"
+    return f"a fill {place}, {counted(one.claims, 'claim')}, {life}"
 
 
 def _space_line(status: Status) -> str:
@@ -129,11 +130,7 @@ def _next_lines(status: Status, paint: Paint, where: str) -> list[str]:
 
 
 def _tally(tally: Tally) -> str:
-    return f"{_files(tally.files)}, {size_text(tally.size)}"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file{'s' if count != 1 else ''}"
+    return f"{counted(tally.files, 'file')}, {size_text(tally.size)}"
 
 
 def _some(paths: Sequence[str], limit: int = 3) -> str:

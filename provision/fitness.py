@@ -1,0 +1,96 @@
+"""Fitness: a volume's quick verification, as the check that a RunPod worker runs before it takes jobs.
+
+    import runpod
+    from provision.fitness import check
+
+    runpod.serverless.register_fitness_check(check("wan22-i2v"))
+    runpod.serverless.start({"handler": handler})
+
+The SDK (runpod 1.9.0 or newer, serverless/modules/rp_fitness.py) calls what is registered when the worker starts, logs
+what it raises by type and text, reports the first 256 characters of that to the host, and ends the worker with exit 1.
+It does not call it where a handler runs locally. This is an edge, as the command line is: the environment is read here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import provision
+from provision.errors import ProvisionError, VerificationFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.lock import Lock
+    from provision.verification import Finding, Verification
+
+NAMED = 3
+"""Files that a message names; the rest is counted."""
+
+
+def check(*projects: str, volume: str | None = None) -> Callable[[], None]:
+    """A function that raises when the volume is not as promised, in time for a worker not to start; else it returns.
+
+    A project is a name, for the lock that a fill has left on the volume, or the path of a lock file that came with the
+    image (`….lock.json`), which is then the truth. Without any, every lock on the volume counts. The volume is
+    `volume`, else PROVISION_VOLUME, else `/runpod-volume` or `/workspace` where that is a mount. Nothing is looked at
+    before the function is called; it may be called at any time, also without RunPod's SDK.
+
+    What the function raises says on one line which volume, what is wrong and what to run:
+        VerificationFailed: a file is not as promised, or unproven, or a model's files do not fit together.
+        LockMissing, LockUnreadable: there is no lock that could be used.
+        VolumeAbsent: no volume is attached.
+        VolumeError: it cannot be looked at.
+    """
+
+    def volume_as_promised() -> None:
+        try:
+            _verify(projects, volume)
+        except ProvisionError as error:
+            if error.hint:
+                error.args = (f"{error.message}; {error.hint}",)  # the SDK logs str(error), which has no hint
+            raise
+
+    return volume_as_promised
+
+
+def _verify(projects: tuple[str, ...], volume: str | None) -> None:
+    from provision.cli.settings import volume_path
+
+    place = str(volume_path(volume or os.environ.get("PROVISION_VOLUME")))
+    verification = provision.verify(place, *map(_lock, projects), mode="quick")
+    if not verification.ok:
+        raise VerificationFailed(_told(verification))
+
+
+def _lock(project: str) -> Lock | str:
+    from provision.lock import LOCK_SUFFIX
+
+    return provision.load_lock(project) if project.endswith(LOCK_SUFFIX) else project
+
+
+def _told(verification: Verification) -> str:
+    """The volume, the verdict, what to run, and then names: who reports this may cut it."""
+    import shlex
+
+    from provision.report.wording import advice, misfit_advice, verdict
+    from provision.verification import State
+
+    bad = [finding for finding in verification.findings if finding.state is not State.OK]
+    misfits = [found for found in verification.misfits if found.misfit.grave]
+    where = f" --volume {shlex.quote(verification.volume)}"
+    to_do = dict.fromkeys(advice(finding.state, finding.project, where) for finding in bad)
+    to_do.update(dict.fromkeys(map(misfit_advice, misfits)))
+    named = [_named(finding) for finding in bad[:NAMED]]
+    named += [f"misfit {found.misfit.path} ({found.project}/{found.model})" for found in misfits[: NAMED - len(named)]]
+    rest = len(bad) + len(misfits) - len(named)
+    more = f", and {rest:,} more" if rest else ""
+    return f"{verification.volume}: {verdict(verification)}; {'; '.join(to_do)}: {', '.join(named)}{more}"
+
+
+def _named(finding: Finding) -> str:
+    from provision.names import shown
+    from provision.report.wording import owner
+
+    return f"{finding.state} {shown(finding.target)} ({owner(finding.project, finding.model)})"

@@ -1,0 +1,279 @@
+"""A worker whose volume is not as promised does not start, and its log says why: in Python, and under RunPod's SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from volume_material import promised, receipt_for
+
+import provision
+from provision.errors import LockMissing, LockUnreadable, VerificationFailed, VolumeAbsent
+from provision.fitness import check
+from provision.lock import Lock, LockedFile, LockedModel, dumps
+from provision.volume.locks import write_lock
+from provision.volume.mount import Volume
+from provision.volume.receipts.writing import ReceiptWriter
+
+HERE = Path(__file__).parent
+DATA = b"weights" * 1000
+NAMES = ("high", "low", "vae", "text", "clip")
+
+
+def lock(*files: LockedFile, project: str = "wan22") -> Lock:
+    model = LockedModel(
+        name="m", source="hf://o/n", revision="main", commit="a" * 40, layout="tree", license=None,
+        meaning_sha256="b" * 64, files=files,
+    )  # fmt: skip
+    return Lock(project=project, root="models", manifest_sha256="c" * 64, models=(model,))
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """A volume that holds five files as their lock promises, with their receipts."""
+    root = tmp_path / "volume"
+    (root / "models").mkdir(parents=True)
+    with Volume.open(str(root)) as volume, ReceiptWriter(volume, lambda: 1.0) as receipts:
+        for name in NAMES:
+            (root / f"models/{name}.bin").write_bytes(DATA)
+            receipts.add(receipt_for(root, DATA, f"models/{name}.bin"))
+        write_lock(volume, lock(*(promised(DATA, f"models/{name}.bin") for name in NAMES)))
+    return root
+
+
+@pytest.fixture
+def no_volume_by_itself(monkeypatch):
+    monkeypatch.delenv("PROVISION_VOLUME", raising=False)
+    monkeypatch.setattr("provision.cli.settings.MOUNTS", ("/nowhere", "/nowhere-else"))
+
+
+def fault(fit) -> str:
+    """What the worker's log would say."""
+    with pytest.raises(VerificationFailed) as raised:
+        fit()
+    return str(raised.value)
+
+
+def test_a_good_volume_lets_the_worker_start(filled):
+    check("wan22", volume=str(filled))()
+    check(volume=str(filled))()
+
+
+def test_a_missing_file_is_told_on_one_line_with_the_volume_and_what_to_run(filled):
+    (filled / "models/low.bin").unlink()
+
+    assert fault(check("wan22", volume=str(filled))) == (
+        f"{filled}: 1 of 5 files is not as promised; provision fill wan22 --volume {filled}: "
+        "missing models/low.bin (wan22/m)"
+    )
+
+
+def test_what_nothing_vouches_for_keeps_a_worker_from_starting(filled):
+    os.utime(filled / "models/vae.bin", ns=(0, 0))
+
+    told = fault(check("wan22", volume=str(filled)))
+
+    assert f"provision verify --full wan22 --volume {filled}: unproven models/vae.bin" in told
+
+
+def test_of_many_files_a_few_are_named_after_what_matters(filled):
+    """RunPod shows 256 characters of it to the host."""
+    for name in NAMES:
+        (filled / f"models/{name}.bin").unlink()
+
+    told = fault(check("wan22", volume=str(filled)))
+
+    assert told.endswith(", and 2 more")
+    assert told.count("missing models/") == 3
+    assert told.index("provision fill") < told.index("missing")
+
+
+def test_an_absent_volume_is_not_a_missing_file(tmp_path):
+    with pytest.raises(VolumeAbsent) as raised:
+        check("wan22", volume=str(tmp_path / "nowhere"))()
+
+    assert "nowhere is not there; attach the network volume" in str(raised.value)
+
+
+@pytest.mark.usefixtures("no_volume_by_itself")
+def test_no_volume_at_all_is_told_with_where_it_was_looked_for():
+    with pytest.raises(VolumeAbsent, match="neither /nowhere nor /nowhere-else is a mount; attach"):
+        check("wan22")()
+
+
+def test_the_volume_may_come_from_the_environment_when_the_worker_starts(filled, monkeypatch):
+    fit = check("wan22")
+    monkeypatch.setenv("PROVISION_VOLUME", str(filled))
+
+    fit()
+
+
+@pytest.mark.parametrize("projects", [(), ("wan22",)], ids=str)
+def test_a_volume_that_was_never_filled_keeps_a_worker_from_starting(tmp_path, projects):
+    with pytest.raises(LockMissing, match=r"holds no lock.*; is this the volume\?"):
+        check(*projects, volume=str(tmp_path))()
+
+
+def test_a_lock_that_came_with_the_image_is_the_truth_whatever_the_volume_says(filled, tmp_path):
+    """Who can write to the volume can write its copy of the lock, too."""
+    path = tmp_path / "wan22.lock.json"
+    path.write_text(dumps(lock(promised(b"the real ones" * 9, "models/high.bin"))))
+
+    check("wan22", volume=str(filled))()
+
+    assert "size models/high.bin" in fault(check(str(path), volume=str(filled)))
+
+
+def test_a_lock_that_did_not_come_with_the_image_is_missing_when_the_worker_starts(filled, tmp_path):
+    fit = check(str(tmp_path / "wan22.lock.json"), volume=str(filled))  # nothing is looked at yet
+
+    with pytest.raises(LockMissing, match="does not exist; make it with"):
+        fit()
+
+
+def test_the_check_has_the_shape_that_the_sdk_asks_for():
+    fit = check("wan22")
+
+    assert fit.__name__ == "volume_as_promised"
+    assert inspect.signature(fit).parameters == {}
+    assert not inspect.iscoroutinefunction(fit)
+
+
+def test_an_asynchronous_check_of_ones_own_may_call_it(filled):
+    async def ready() -> None:
+        check("wan22", volume=str(filled))()
+
+    asyncio.run(ready())
+
+
+def test_a_check_imports_no_sdk_and_nothing_heavy(filled):
+    program = f"import sys; from provision.fitness import check; check(volume={str(filled)!r})(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert "provision" in loaded
+    assert (
+        loaded & {"runpod", "huggingface_hub", "modelscope", "pydantic", "yaml", "tqdm", "tenacity", "boto3"} == set()
+    )
+
+
+# what Python users have
+
+
+def test_the_package_verifies_for_python_users_too(filled):
+    good = provision.verify(filled)
+    (filled / "models/low.bin").write_bytes(b"W" + DATA[1:])
+    bad = provision.verify(filled, "wan22", mode="full")
+
+    assert (good.ok, good.mode) == (True, "full")
+    assert (bad.ok, bad.counts["digest"]) == (False, 1)
+
+
+def test_a_full_verification_from_python_leaves_receipts_as_the_command_does(filled):
+    os.utime(filled / "models/low.bin", ns=(0, 0))
+
+    assert not provision.verify(filled, mode="quick").ok
+    assert provision.verify(filled, mode="full").ok
+    assert provision.verify(filled, mode="quick").ok
+
+
+def test_a_loaded_lock_is_the_one_that_was_written(tmp_path):
+    wanted = lock(promised(DATA, "models/a"))
+    (tmp_path / "l.lock.json").write_text(dumps(wanted))
+
+    assert provision.load_lock(tmp_path / "l.lock.json") == wanted
+    with pytest.raises(LockUnreadable):
+        provision.load_lock(tmp_path)
+
+
+def test_a_mode_that_does_not_exist_is_refused(filled):
+    with pytest.raises(ValueError, match="`full` or `quick`, not `fast`"):
+        provision.verify(filled, mode="fast")
+
+
+def test_the_package_itself_costs_nothing_to_import():
+    program = "import sys; before = set(sys.modules); import provision; print(*set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True, cwd=HERE.parent
+    )
+
+    assert {name for name in done.stdout.split() if name.startswith("provision")} == {"provision"}
+
+
+# under the real SDK
+
+
+@pytest.fixture(scope="session")
+def sdk_python(tmp_path_factory) -> str:
+    """A Python that has runpod's SDK: this one, or a new one (215 MB)."""
+    if importlib.util.find_spec("runpod"):
+        return sys.executable
+    place = tmp_path_factory.mktemp("sdk")
+    venv.create(place, with_pip=True)
+    python = str(place / "bin/python")
+    subprocess.run([python, "-m", "pip", "install", "-q", "runpod>=1.12,<3"], check=True, capture_output=True)
+    return python
+
+
+WORKER = """
+import runpod
+from provision.fitness import check
+
+runpod.serverless.register_fitness_check(check({arguments}))
+
+def handler(job):
+    return {{"done": job["id"]}}
+
+runpod.serverless.start({{"handler": handler}})
+"""
+NOBODY_ANSWERS = "http://127.0.0.1:9/$RUNPOD_POD_ID"
+
+
+def worker(python: str, arguments: str, folder: Path, *words: str, until: str = "") -> tuple[int, str]:
+    """Run a worker as RunPod does; its exit code and log. One that gets past its checks is ended after `until`."""
+    (folder / "handler.py").write_text(WORKER.format(arguments=arguments))
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1",
+        "RUNPOD_WEBHOOK_GET_JOB": NOBODY_ANSWERS, "RUNPOD_WEBHOOK_POST_OUTPUT": NOBODY_ANSWERS,
+        "RUNPOD_POD_ID": "w", "RUNPOD_AI_API_KEY": "k", "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true", "RUNPOD_DEBUG_LEVEL": "DEBUG",
+    }  # fmt: skip
+    command = [python, "handler.py", *words]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if until and until in line:
+                process.kill()
+        return process.wait(60), "".join(lines)
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_under_runpods_own_sdk_a_bad_volume_ends_the_worker_and_a_good_one_lets_it_start(filled, tmp_path, sdk_python):
+    arguments = f"'wan22', volume={str(filled)!r}"
+
+    _, log = worker(sdk_python, arguments, tmp_path, until="All fitness checks passed")
+    assert "Fitness check passed: volume_as_promised" in log
+    assert "All fitness checks passed" in log
+
+    (filled / "models/low.bin").unlink()
+    code, log = worker(sdk_python, arguments, tmp_path)
+    assert code == 1
+    assert f"Fitness check failed: volume_as_promised | VerificationFailed: {filled}: 1 of 5 files is not" in log
+    assert f"provision fill wan22 --volume {filled}: missing models/low.bin" in log
+
+    code, log = worker(sdk_python, f"volume={str(tmp_path / 'gone')!r}", tmp_path)
+    assert code == 1
+    assert "VolumeAbsent: the volume" in log
+    assert "attach the network volume" in log
