@@ -219,7 +219,7 @@ def damaged(scene: Scene) -> None:
         holds=(before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns),
     )
     ran = scene.provision("verify", "demo", "--full", code=3)
-    said = re.findall(r"\b(\d+)-(\d+)\b", ran.stdout.replace(",", ""))
+    said = re.findall(r"\b(\d+)-(\d+)\b", ran.stdout)
     ranges = [(int(first), int(last)) for first, last in said]
     scene.voice.claim(
         f"it was found, and where: byte {offset:,} lies in the one piece that is named",

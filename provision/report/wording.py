@@ -85,9 +85,9 @@ def owner(project: str, model: str) -> str:
 def wrong_parts(finding: Finding, ranges: int = _RANGES) -> list[str]:
     """What is wrong with a file, beyond its state: promised and found, the phrase, the damaged bytes. May be none.
 
-    At most `ranges` damaged ranges are named.
+    At most `ranges` damaged ranges are named; the phrase of a finding that has some says the same in short.
     """
-    parts = (_told(finding), shown(finding.detail, 400), damage_text(finding, ranges))
+    parts = (_told(finding), damage_text(finding, ranges) or shown(finding.detail, 400))
     return [part for part in parts if part]
 
 
