@@ -86,7 +86,8 @@ class LockedModel:
     """One promised model. `source` is `hf://ORG/NAME` or `modelscope://OWNER/NAME`; `revision` what was asked for.
 
     `commit` is what the revision was pinned to, None where the hub does not tell. `meaning_sha256` identifies the
-    entry of the manifest that this model answers. `mirrors` are in the order of preference.
+    entry of the manifest that this model answers. `mirrors` are in the order of preference. `allow_incomplete`: whether
+    a person said that these files need not fit together.
     """
 
     name: str
@@ -98,6 +99,7 @@ class LockedModel:
     meaning_sha256: str
     files: tuple[LockedFile, ...]
     mirrors: tuple[Mirror, ...] = ()
+    allow_incomplete: bool = False
 
     @property
     def hub(self) -> str:
@@ -160,6 +162,8 @@ def _model_document(model: LockedModel) -> dict[str, Any]:
         document["license"] = model.license
     if model.mirrors:
         document["mirrors"] = [_mirror_document(mirror) for mirror in model.mirrors]
+    if model.allow_incomplete:
+        document["allow_incomplete"] = True
     return document
 
 
@@ -267,6 +271,12 @@ class _Reader:
             raise self.fault(f"{where}.{key}", f"is not a whole number between 0 and {limit}")
         return value
 
+    def flag(self, document: Mapping[str, Any], key: str, where: str) -> bool:
+        value = document.get(key, False)
+        if not isinstance(value, bool):
+            raise self.fault(f"{where}.{key}", "is neither true nor false")
+        return value
+
     def path(self, document: Mapping[str, Any], key: str, where: str, fault_of: Callable[[str], str]) -> str:
         value = self.text(document, key, where)
         fault = fault_of(value)
@@ -296,6 +306,7 @@ class _Reader:
                 meaning_sha256=self.sha256(item, "meaning_sha256", where),
                 files=files,
                 mirrors=tuple(self.mirrors(item, where, {file.path for file in files})) if "mirrors" in item else (),
+                allow_incomplete=self.flag(item, "allow_incomplete", where),
             )
 
     def commit(self, document: Mapping[str, Any], where: str) -> str | None:

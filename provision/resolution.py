@@ -2,7 +2,8 @@
 
 A pin stays as long as nobody asks to move it: a model whose entry has not changed is taken from the known lock without
 a question to its hub, and one whose entry has changed is listed again at the commit it was pinned to. Every file ends
-up with a sha256, and every safetensors file with the facts of its header, read by range.
+up with a sha256, and every safetensors file with the facts of its header, read by range. What is promised anew must fit
+together, unless a person allows that it does not.
 
 A mirror is asked as its source is: what its pin lists is held against the promised files, once, when they are
 promised. An https mirror lists nothing, so it is not asked.
@@ -10,27 +11,26 @@ promised. An https mirror lists nothing, so it is not asked.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.crew import Crew
-from provision.digest import Digest, sha256_of
-from provision.errors import ConnectionCut, DigestMismatch, HeaderMismatch, HubRefused, ManifestError
-from provision.hubs.http import Wanted
+from provision.digest import sha256_of
+from provision.errors import DigestMismatch, HubRefused, ManifestError
+from provision.facts import Facts, Listed
+from provision.fitting import Excerpts, Repository, described, is_known, judged
 from provision.layout import Layout, Placement, layout_fault, target_of
-from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
+from provision.lock import Lock, LockedFile, LockedModel
 from provision.manifest import select
 from provision.mirrors import ListedMirror, match
 from provision.names import shown, target_fault, targets_fault
 from provision.pins import Pins, answering
-from provision.tensorfile import HEADER_LENGTH_BYTES, header_length, parse_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from provision.composition import Misfit
     from provision.crew import Stop
     from provision.errors import Issue
     from provision.hubs import Pin, RemoteFile
@@ -63,21 +63,36 @@ class _Chosen:
     target: str
     known: LockedFile | None
 
+    @property
+    def listed(self) -> Listed:
+        """The same, whoever chose it."""
+        return Listed(hub=self.model.source.hub, pin=self.pin, remote=self.remote)
 
-def resolve(request: Request, supply: Supply, stop: Stop, tell: Callable[[str], None] = lambda _: None) -> Lock:
-    """The lock that answers `request`.
+
+def resolve(
+    request: Request,
+    supply: Supply,
+    stop: Stop,
+    tell: Callable[[str], None] = lambda _: None,
+    found: Callable[[str, Misfit], None] = lambda _, __: None,
+) -> Lock:
+    """The lock that answers `request`. `found` is given each misfit that is no error, with the name of its model.
 
     A mirror that is unavailable is as bad as a source that is: passed over it would make another lock of the same
     inputs.
 
     Raises:
         ManifestError: entries that select nothing, or files that cannot all stand where they are wanted: all at once;
-            and then mirrors that have none of the files, or other bytes for one.
+            and then mirrors that have none of the files, or other bytes for one, and models that do not fit together.
         HeaderMismatch: a safetensors file is something else already on its hub.
         DigestMismatch: a hub disagrees with a sha256 that the manifest's author promised.
         HubRefused, HubUnavailable: as their hubs raise them.
     """
-    return _Resolution(request, supply, stop, tell).lock()
+    resolution = _Resolution(request, supply, stop, tell)
+    lock = resolution.lock()
+    for name, misfit in resolution.misfits:
+        found(name, misfit)
+    return lock
 
 
 def model_meaning(manifest: Manifest, model: Model) -> str:
@@ -103,6 +118,9 @@ class _Resolution:
         self._issues: list[Issue] = []
         self._refusals: list[HubRefused] = []
         self._pins = Pins(supply)
+        self._excerpts = Excerpts()
+        self._facts = Facts(supply, self._excerpts, stop)
+        self.misfits: list[tuple[str, Misfit]] = []
 
     def lock(self) -> Lock:
         """Choose for all models, so that all faults are told at once; then read the facts that are missing."""
@@ -119,6 +137,8 @@ class _Resolution:
             model.name: self._mirrored(mirrors[model.name], self._locked(model, chosen[model.name], promised))
             for model in fresh
         }
+        for model in fresh:
+            self._check_fit(model, chosen[model.name])
         if self._issues:
             raise ManifestError(self._issues)
         models = [kept[model.name] or locked[model.name] for model in self._manifest.models]
@@ -213,6 +233,22 @@ class _Resolution:
                 self._tell(f"{model.name}: {found.note}")
         return replace(model, mirrors=tuple(found.mirror for found in matches))
 
+    def _check_fit(self, model: Model, chosen: Sequence[_Chosen]) -> None:
+        by_path = {file.remote.path: file for file in chosen}
+        if is_known({path: file.known for path, file in by_path.items()}, self._previous(model), model):
+            return
+        repository = Repository(
+            {path: file.remote.size for path, file in by_path.items()},
+            lambda path: self._excerpts.of(by_path[path].listed),
+            lambda path, start, end: self._facts.range(by_path[path].listed, start, end),
+        )
+        listing = (file.path for file in self._pins.files(model.source, chosen[0].pin))
+        judgement = judged(model, repository, listing)
+        self._issues += judgement.issues
+        for misfit in judgement.told:
+            self._tell(f"{model.name}: {described(misfit)}")
+            self.misfits.append((model.name, misfit))
+
     def _refuse_faults(self, kept: Iterable[LockedModel | None], chosen: Iterable[Sequence[_Chosen]]) -> None:
         files = [file for group in chosen for file in group]
         for file in files:
@@ -240,6 +276,7 @@ class _Resolution:
             license=shown(pin.license) if pin.license else None,
             meaning_sha256=model_meaning(self._manifest, model),
             files=tuple(sorted((promised[id(file)] for file in chosen), key=lambda file: file.target)),
+            allow_incomplete=model.allow_incomplete,
         )
 
     def _promise(self, chosen: _Chosen) -> LockedFile:
@@ -250,8 +287,8 @@ class _Resolution:
                 path=chosen.remote.path,
                 target=chosen.target,
                 size=chosen.remote.size,
-                sha256=self._sha256(chosen),
-                header=self._header(chosen),
+                sha256=self._facts.sha256(chosen.listed),
+                header=self._facts.header(chosen.listed),
             )
         wanted = chosen.selected.sha256
         if wanted and wanted != known.sha256:
@@ -263,82 +300,6 @@ class _Resolution:
         return LockedFile(
             path=known.path, target=chosen.target, size=known.size, sha256=known.sha256, header=known.header
         )
-
-    def _sha256(self, chosen: _Chosen) -> str:
-        digest = chosen.remote.digest
-        if digest is not None and digest.algorithm == "sha256":
-            return digest.value
-        return self._read_sha256(chosen, digest)
-
-    def _read_sha256(self, chosen: _Chosen, expected: Digest | None) -> str:
-        """The sha256 of a file that its hub gives none for, read whole and checked against the git blob id, if any."""
-        size = chosen.remote.size
-        reading = _Reading(size)
-        self._supply.retry.call(lambda: self._read_on(chosen, reading), position=lambda: reading.offset)
-        blob = reading.git.hexdigest()
-        if expected is not None and blob != expected.value:
-            raise DigestMismatch(
-                f"{shown(chosen.remote.path)}: the hub lists it as {expected}, its bytes are git:{blob}",
-                hint="something between you and the hub changes files: check proxies and mirrors, then run it again",
-            )
-        return reading.sha256.hexdigest()
-
-    def _read_on(self, chosen: _Chosen, reading: _Reading) -> None:
-        remote = chosen.remote
-        if remote.size == 0:
-            return
-        wanted = Wanted(path=remote.path, size=remote.size, start=reading.offset)
-        with closing(self._supply.open(chosen.model.source.hub, chosen.pin, wanted)) as body:
-            skip = reading.offset - body.start
-            for chunk in body.chunks():
-                self._stop.check()
-                reading.take(chunk[skip:])
-                skip = max(0, skip - len(chunk))
-                if reading.offset == remote.size:
-                    return
-        raise ConnectionCut(f"{body.host} ended its answer early for {shown(remote.path)}")
-
-    def _header(self, chosen: _Chosen) -> HeaderFacts | None:
-        remote = chosen.remote
-        if not remote.path.endswith(".safetensors"):
-            return None
-        try:
-            prefix = self._range(chosen, 0, min(HEADER_LENGTH_BYTES, remote.size))
-            length = header_length(prefix, remote.size)
-            header = parse_header(prefix + self._range(chosen, len(prefix), len(prefix) + length), remote.size)
-        except HeaderMismatch as error:
-            raise HeaderMismatch(
-                f"{shown(remote.path)} of {chosen.pin.repository}: {error.message}",
-                hint="the file is broken on its hub: exclude it, or choose another revision",
-            ) from error
-        return HeaderFacts(
-            sha256=header.sha256,
-            tensors=len(header.tensors),
-            parameters=header.parameters,
-            dtypes=tuple(sorted(header.dtypes.items())),
-        )
-
-    def _range(self, chosen: _Chosen, start: int, end: int) -> bytes:
-        if start == end:
-            return b""
-        remote = chosen.remote
-        wanted = Wanted(path=remote.path, size=remote.size, start=start, end=end)
-        return self._supply.read(chosen.model.source.hub, chosen.pin, wanted)
-
-
-class _Reading:
-    """The digests of a file that is read through without being kept."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.offset = size, 0
-        self.sha256 = hashlib.sha256()
-        self.git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-
-    def take(self, data: bytes) -> None:
-        data = data[: self.size - self.offset]
-        self.sha256.update(data)
-        self.git.update(data)
-        self.offset += len(data)
 
 
 def _all_of(refusals: Sequence[HubRefused]) -> HubRefused:

@@ -35,7 +35,8 @@ def build(root: Path, hub: str, name: str = NAME) -> Path:
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     for tensor, file in shards.items():
         weights(place / "text_encoder" / file, {tensor: 5000})
-    (place / "text_encoder/model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    index = {"metadata": {"total_size": 20_000}, "weight_map": shards}
+    (place / "text_encoder/model.safetensors.index.json").write_text(json.dumps(index))
     return place
 
 

@@ -17,7 +17,7 @@ ONE_MODEL = {  # what stands below `source: hf://Org/Name`, from line 4 on -> th
     "include: [a]": "4:5: unknown key `include` (models[0]); did you mean `files`?",
     "revision: v1": "4:5: unknown key `revision` (models[0]); a revision belongs to the source: hf://ORG/NAME@REV",
     "colour: red": "4:5: unknown key `colour` (models[0]); the keys here are name, source, target, layout, files, "
-    "allow_patterns, exclude, ignore_patterns, allow_pickle, variant, mirrors",
+    "allow_patterns, exclude, ignore_patterns, allow_pickle, variant, mirrors, allow_incomplete",
     "name: a b": "4:11: `a b` cannot be a name: a space is not one of A-Z a-z 0-9 . _ - (models[0].name); did you mean `a-b`?",
     "name: ../x": "4:11: `../x` cannot be a name: `/` is not one of A-Z a-z 0-9 . _ - (models[0].name); did you mean `x`?",
     "name: ..": "4:11: `..` cannot be a name: it must start with a letter or a digit, not `.` (models[0].name)",

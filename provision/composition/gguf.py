@@ -85,10 +85,10 @@ def _check(window: Window) -> None:
         raise _Bad("it does not begin with GGUF")
     _check_version(window.number(4))
     tensors, pairs = window.number(8), window.number(8)
-    if tensors > _TENSORS:
-        raise TooFar
     if tensors * 24 + pairs * 13 > window.size:  # the least that each takes
         raise _Bad(f"it announces {tensors:,} tensors and {pairs:,} pairs of metadata, which do not fit in the file")
+    if tensors > _TENSORS:
+        raise TooFar
     alignment = _ALIGNMENT
     for _ in range(pairs):
         alignment = _pair(window) or alignment

@@ -9,6 +9,7 @@ another request to a hub; models with tensors elsewhere have few inside.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -65,20 +66,22 @@ def misfits(contents: Contents) -> Iterator[Misfit]:
     """What is wrong with each model, and with the files it names."""
     for path in sorted(contents.sizes):
         if path.endswith(".onnx"):
-            sides = dict[str, _Side]()
             try:
-                if not contents.sizes[path]:
-                    raise Ended
-                _message(Window(contents, path, block=BLOCK, blocks=LIMIT), contents.sizes[path], "model", sides, 0)
+                yield from _of_sides(contents, path, _sides(contents, path))
             except _Bad as bad:
                 yield Misfit(rule=Rule.BAD_ONNX, path=path, detail=bad.detail)
-                continue
             except Ended:
                 yield Misfit(rule=Rule.BAD_ONNX, path=path, detail="it is no ONNX model, or ends too early")
-                continue
-            except TooFar:
-                pass  # what was found until here counts
-            yield from _of_sides(contents, path, sides)
+
+
+def _sides(contents: Contents, path: str) -> dict[str, _Side]:
+    """The files that the model names, as far as it is walked. Raises _Bad, Ended."""
+    sides, size = dict[str, _Side](), contents.sizes[path]
+    if not size:
+        raise Ended
+    with suppress(TooFar):
+        _message(Window(contents, path, block=BLOCK, blocks=LIMIT), size, "model", sides, 0)
+    return sides
 
 
 def _of_sides(contents: Contents, path: str, sides: Mapping[str, _Side]) -> Iterator[Misfit]:

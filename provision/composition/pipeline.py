@@ -4,8 +4,9 @@ A component is a pair [library, class]; a pair of nulls, and what is no pair, is
 pipeline_utils.py). It is loaded from the folder of its name, or from the pipeline's own folder where there is no such
 one (`load_sub_model`, pipeline_loading_utils.py). A scheduler needs scheduler_config.json
 (schedulers/scheduling_utils.py), a model config.json and weights. A variant is taken where a component has it, else its
-plain weights (`_identify_model_variants`). What a class needs is known by its name; of a class with another name nothing is asked
-but to be there. Flax and ONNX pipelines have weights of their own, and are not asked for these.
+plain weights (`_identify_model_variants`). What a class needs is known by its name; of a class
+with another name nothing is asked but to be there. Flax and ONNX pipelines have weights of their own, and are not asked
+for these.
 """
 
 from __future__ import annotations

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_BASE = (
-    r"(?P<base>diffusion_pytorch_model|pytorch_model|model)"  # WEIGHTS_NAME of diffusers, transformers; its safe form
-)
+_BASE = r"(?P<base>diffusion_pytorch_model|pytorch_model|model)"  # WEIGHTS_NAME and its safe form
 _SHARD = r"-\d{5}-of-\d{5}"
 _TAG = r"(?P<tag>[A-Za-z0-9_-]+?)"
 _FORMAT = r"(?P<format>safetensors|bin)"

@@ -70,11 +70,12 @@ class Model:
     allow_pickle: bool = False
     variant: str | None = None
     mirrors: tuple[WantedMirror, ...] = ()
+    allow_incomplete: bool = False
     position: Position = field(compare=False)
 
     def meaning(self) -> dict[str, Any]:
         """The normal form: defaults filled in. The order of `exclude` means nothing, that of the other lists counts."""
-        return {
+        meaning = {
             "name": self.name,
             "source": str(self.source),
             "target": self.target,
@@ -85,6 +86,7 @@ class Model:
             "variant": self.variant,
             "mirrors": [str(mirror.source) for mirror in self.mirrors],
         }
+        return meaning | {"allow_incomplete": True} if self.allow_incomplete else meaning
 
     @property
     def meaning_sha256(self) -> str:

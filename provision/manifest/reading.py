@@ -172,6 +172,7 @@ def _model(label: int, node: Node, file: str) -> Model | None:
         allow_pickle=shape.allow_pickle,
         variant=shape.variant,
         mirrors=_mirrors(shape, node, file, where),
+        allow_incomplete=shape.allow_incomplete,
         position=Position(file=file, line=node.line, column=node.column, where=where),
     )
 

@@ -192,6 +192,10 @@ class ModelShape(_Shape):
         description="Where else the same bytes are, in order of preference. Identity is the sha256.",
         examples=[["modelscope://someone/photonicfusion-sdxl"]],
     )
+    allow_incomplete: Annotated[bool, BeforeValidator(_boolean)] = Field(
+        default=False,
+        description="Whether files are allowed that do not fit together: a missing shard, a component without weights.",
+    )
 
     @field_validator("source")
     @classmethod
