@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from provision.composition import concerns, misfits
+from provision.composition import concerns, described, misfits
 from provision.manifest import matches
 from provision.names import shown
 
@@ -101,11 +101,6 @@ def judged(model: Model, chosen: Repository, listing: Iterable[str]) -> Judgemen
         if misfit.grave
     )
     return Judgement(issues=tuple(issues), told=tuple(misfit for misfit in found if not misfit.grave))
-
-
-def described(misfit: Misfit) -> str:
-    """A misfit on one line."""
-    return f"{shown(misfit.path)}: {misfit.detail} ({misfit.rule.value})"
 
 
 def _way_out(misfit: Misfit, listing: Iterable[str], chosen: Container[str]) -> str:

@@ -15,11 +15,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from provision.composition import described
 from provision.crew import Crew
 from provision.digest import sha256_of
 from provision.errors import DigestMismatch, HubRefused, ManifestError
 from provision.facts import Facts, Listed
-from provision.fitting import Excerpts, Repository, described, is_known, judged
+from provision.fitting import Excerpts, Repository, is_known, judged
 from provision.layout import Layout, Placement, layout_fault, target_of
 from provision.lock import Lock, LockedFile, LockedModel
 from provision.manifest import select

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ import click
 
 from provision.cli import console, options, settings
 from provision.cli.projects import Project, check_fresh, find, read_lock, read_manifest, required_lock, write_lock
-from provision.errors import InputError, worst
+from provision.errors import InputError, VerificationFailed, worst
+from provision.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from provision.lock import Lock
     from provision.shard import Shard
     from provision.transfer.fill import Means
+    from provision.transfer.outcome import Filling
+    from provision.verification.findings import ModelMisfit
     from provision.volume.mount import Volume
 
 CONNECTIONS = 8
@@ -124,17 +127,53 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
             check_room(volume, needed, asked.volume_size)
             return None
         filling = fill(volume, ahead, _means(asked, stop))
+        misfits = _misfits(volume, locks, filling)
         paint = Paint(enabled=console.colour())
         if asked.output == "json":
-            options.show([], document.filling_document(filling, volume.path), "json")
+            options.show([], document.filling_document(filling, volume.path, misfits), "json")
         else:
             options.show(text.filling_lines(filling, paint), {}, "text")
-    if filling.ok:
+    if not asked.quiet:
+        for line in text.misfit_lines(misfits):
+            console.say(line)
+    errors = [*filling.errors, *_unfit(misfits)]
+    if not errors:
         return None
-    error = worst(filling.errors)
+    error = worst(errors)
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _misfits(volume: Volume, locks: Sequence[Lock], filling: Filling) -> list[ModelMisfit]:
+    """What does not fit together in the models that something was fetched for, where all of a model stands."""
+    from provision.transfer.outcome import Done
+    from provision.verification.fit import misfits_of
+
+    good = [outcome for outcome in filling.outcomes if outcome.error is None]
+    touched = {(outcome.step.project, outcome.step.model.name) for outcome in good if outcome.done is not Done.KEPT}
+    concerned = [
+        replace(lock, models=tuple(model for model in lock.models if (lock.project, model.name) in touched))
+        for lock in locks
+    ]
+    return misfits_of(volume, concerned, {outcome.step.file.target for outcome in good})
+
+
+def _unfit(misfits: Sequence[ModelMisfit]) -> list[VerificationFailed]:
+    """Locks refuse such models, but an older release did not, and nobody has said that it may be so."""
+    grave = {f"{found.project}/{found.model}": found for found in misfits if found.misfit.grave}
+    if not grave:
+        return []
+    first = next(iter(grave.values()))
+    told = f"{shown(first.misfit.path)}: {first.misfit.detail}"
+    more = f"; {len(grave) - 1} more" if len(grave) > 1 else ""
+    return [
+        VerificationFailed(
+            f"{next(iter(grave))} is as promised, and does not fit together: {told}{more}",
+            hint="change its entry in the manifest, or set `allow_incomplete: true` there; "
+            f"then provision lock {first.project}",
+        )
+    ]
 
 
 def _connections(asked: _Asked) -> int:

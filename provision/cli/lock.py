@@ -16,9 +16,12 @@ from provision.names import nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from provision.composition import Misfit
     from provision.difference import Difference
     from provision.lock import Lock
     from provision.manifest import Manifest
+    from provision.resolution import Request
+    from provision.verification.findings import ModelMisfit
 
 EVERY = "*"
 
@@ -105,19 +108,24 @@ def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> No
 
     documents: list[dict[str, Any]] = []
     for project in projects:
-        change, lock, known = _one(project, upgrade, asked)
-        documents.append(document.difference_document(project.name, change, stale=lock != known))
+        misfits: list[ModelMisfit] = []
+        change, lock, known = _one(project, upgrade, asked, misfits)
+        documents.append(document.difference_document(project.name, change, misfits, stale=lock != known))
         if asked.output == "text":
             options.show(text.difference_lines(project.name, change, lock.size), {}, "text")
     if asked.output == "json":
         options.show([], {"schema": document.SCHEMA, "ok": True, "projects": documents}, "json")
 
 
-def _one(project: Project, upgrade: str | None, asked: _Asked) -> tuple[Difference, Lock, Lock | None]:
+def _one(
+    project: Project, upgrade: str | None, asked: _Asked, misfits: list[ModelMisfit]
+) -> tuple[Difference, Lock, Lock | None]:
+    """Adds to `misfits`, which were told already."""
     from provision.difference import difference
 
     known = _known(project, upgrade)
-    lock = _resolved(read_manifest(project), known, upgrade, asked)
+    request = _request(read_manifest(project), known, upgrade)
+    lock = _resolved(request, asked, misfits)
     if lock != known and not asked.dry_run:
         write_lock(project, lock)
     return difference(known, lock), lock, known
@@ -133,12 +141,21 @@ def _known(project: Project, upgrade: str | None) -> Lock | None:
         return None
 
 
-def _resolved(manifest: Manifest, known: Lock | None, upgrade: str | None, asked: _Asked) -> Lock:
+def _request(manifest: Manifest, known: Lock | None, upgrade: str | None) -> Request:
+    from provision.resolution import Request
+
+    return Request(manifest=manifest, known=known, upgrade=lambda name: upgrade in {EVERY, name})
+
+
+def _resolved(request: Request, asked: _Asked, misfits: list[ModelMisfit]) -> Lock:
     from provision.cli.supplies import supply
     from provision.crew import Stop
-    from provision.resolution import Request, resolve
+    from provision.resolution import resolve
+    from provision.verification.findings import ModelMisfit
+
+    def found(model: str, misfit: Misfit) -> None:
+        misfits.append(ModelMisfit(project=request.manifest.project, model=model, misfit=misfit))
 
     stop = Stop()
     tell = (lambda _: None) if asked.quiet else console.say
-    request = Request(manifest=manifest, known=known, upgrade=lambda name: upgrade in {EVERY, name})
-    return resolve(request, supply(stop, tell), stop, tell)
+    return resolve(request, supply(stop, tell), stop, tell, found)

@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from provision.composition.misfit import Contents, Misfit, Rule
+from provision.composition.misfit import Contents, Misfit, Rule, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Contents", "Misfit", "Rule", "concerns", "misfits"]
+__all__ = ["Contents", "Misfit", "Rule", "concerns", "described", "misfits"]
 
 BUDGET: Final = 512 * 1024 * 1024
 """Bytes that one check reads at most. The largest models known have some 20 MiB of headers and index."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from provision.names import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -74,10 +76,13 @@ class Contents(Protocol):
         """The bytes from `start` up to `end`, fewer only where the file ends. Raises what its place raises."""
 
 
+def described(misfit: Misfit) -> str:
+    """A misfit on one line."""
+    return f"{shown(misfit.path)}: {misfit.detail} ({misfit.rule.value})"
+
+
 def listed(names: Iterable[str], count: int | None = None) -> str:
     """The first few of many foreign names, fit to print; `count` is how many there are, where `names` are not all."""
-    from provision.names import shown
-
     every = list(names)
     total = len(every) if count is None else count
     told = ", ".join(f"`{shown(name, 80)}`" for name in every[:_TOLD])

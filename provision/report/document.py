@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from provision.plan import Plan
     from provision.transfer.outcome import Filling, Outcome
     from provision.verification import Verification
+    from provision.verification.findings import ModelMisfit
 
 SCHEMA = 1
 
@@ -44,32 +45,34 @@ def verification_document(verification: Verification) -> dict[str, Any]:
             }
             for finding in verification.findings
         ],
-        "misfits": [
-            {
-                "project": found.project,
-                "model": found.model,
-                "rule": found.misfit.rule.value,
-                "path": found.misfit.path,
-                "detail": found.misfit.detail,
-                "grave": found.misfit.grave,
-            }
-            for found in verification.misfits
-        ],
+        "misfits": [_misfit(found) for found in verification.misfits],
         "notes": [{"kind": note.kind, "text": note.text} for note in verification.notes],
         "unread": verification.unread,
     }
 
 
-def filling_document(filling: Filling, volume: str) -> dict[str, Any]:
-    """Fill's report."""
+def _misfit(found: ModelMisfit) -> dict[str, Any]:
+    return {
+        "project": found.project,
+        "model": found.model,
+        "rule": found.misfit.rule.value,
+        "path": found.misfit.path,
+        "detail": found.misfit.detail,
+        "grave": found.misfit.grave,
+    }
+
+
+def filling_document(filling: Filling, volume: str, misfits: Sequence[ModelMisfit] = ()) -> dict[str, Any]:
+    """Fill's report; `misfits`: of the models that it fetched something for."""
     return {
         "schema": SCHEMA,
-        "ok": filling.ok,
+        "ok": filling.ok and not any(found.misfit.grave for found in misfits),
         "volume": volume,
         "fetched_bytes": filling.fetched,
         "reused_bytes": filling.reused,
         "served_bytes": dict(filling.served),
         "files": [_outcome(outcome) for outcome in filling.outcomes],
+        "misfits": [_misfit(found) for found in misfits],
     }
 
 
@@ -112,8 +115,12 @@ def plan_document(plan: Plan, volume: str) -> dict[str, Any]:
     }
 
 
-def difference_document(project: str, change: Difference, *, stale: bool) -> dict[str, Any]:
-    """One project of lock's report. `stale`: the lock on disk is not the one that belongs to its manifest."""
+def difference_document(
+    project: str, change: Difference, misfits: Sequence[ModelMisfit] = (), *, stale: bool
+) -> dict[str, Any]:
+    """One project of lock's report. `stale`: the lock on disk is not the one that belongs to its manifest. `misfits`:
+    of the models that were resolved anew.
+    """
     return {
         "project": project,
         "stale": stale,
@@ -135,6 +142,7 @@ def difference_document(project: str, change: Difference, *, stale: bool) -> dic
             }
             for file in change.files
         ],
+        "misfits": [_misfit(found) for found in misfits],
     }
 
 

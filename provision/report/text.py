@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.composition import described
 from provision.difference import Change
 from provision.names import shown
 from provision.plan import Action
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from provision.plan import Plan
     from provision.report.findings import Paint
     from provision.transfer.outcome import Filling, Outcome
+    from provision.verification.findings import ModelMisfit
 
 _CHANGE_MARKS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~", Change.MOVED: ">"}
 
@@ -98,6 +100,11 @@ def filling_lines(filling: Filling, paint: Paint) -> list[str]:
     sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
     end = paint(f"{failed} failed", "bad") if failed else paint("all as promised", "good")
     return [*lines, f"{len(filling.outcomes)} files: {sums}; {end}"]
+
+
+def misfit_lines(misfits: Sequence[ModelMisfit]) -> list[str]:
+    """One line for each, with its model."""
+    return [f"{found.project}/{found.model}: {described(found.misfit)}" for found in misfits]
 
 
 def _served_lines(filling: Filling) -> list[str]:

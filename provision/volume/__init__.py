@@ -10,6 +10,7 @@ partial    one unfinished file, open for its writer
 partials   unfinished files: claimed, resumed, taken over, copied from, made of a damaged file
 placing    the one rename that gives bytes their name
 receipts   what was proven about files that stand
+standing   a model as it stands, for what looks into its files
 holdings   what stands, against what was promised
 locks      copies of the locks of all projects that fill this volume
 claims     mkdir, to save work; nothing rests on them
