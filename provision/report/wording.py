@@ -122,7 +122,12 @@ def counted(count: int, thing: str) -> str:
 
 def verdict(verification: Verification) -> str:
     """How it ended, as one line: `3 of 14 files are not as promised`."""
-    return "; ".join(part for part in (_files_verdict(verification), *_afterthoughts(verification)) if part)
+    return "; ".join(verdict_parts(verification))
+
+
+def verdict_parts(verification: Verification) -> list[str]:
+    """The verdict on the files, then what else there is to say."""
+    return [part for part in (_files_verdict(verification), *_afterthoughts(verification)) if part]
 
 
 def _files_verdict(verification: Verification) -> str:

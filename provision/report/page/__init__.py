@@ -51,7 +51,7 @@ def page(verification: Verification, locks: Sequence[Lock], made_at: datetime, w
         head=sections.head(verification, made_at),
         totals=sections.totals(stock),
         legend=sections.legend(stock),
-        map=joined([treemap(stock, 1200, 560, "wide"), treemap(stock, 400, 620, "tall")]),
+        map=joined([treemap(stock, 1200, 560, "wide"), treemap(stock, 340, 520, "tall")]),
         findings=sections.troubles_section(verification, where),
         notes=sections.notes(verification),
         models=sections.models(stock, where),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.report.wording import NOBODY, owner
+from provision.report.wording import NOBODY
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 UNREAD = "unread"
 """The state of a file that was not looked at."""
 
+UNPROMISED = "files that nobody promised"
+
 STATES = (*(state.value for state in State), UNREAD)
+
+MARKS = {
+    State.OK.value: "✓", State.MISSING.value: "○", State.SIZE.value: "↔", State.DIGEST.value: "≠",
+    State.HEADER.value: "≠",
+    State.UNREADABLE.value: "⊘", State.UNEXPECTED.value: "+", State.UNPROVEN.value: "?", UNREAD: "-",
+}  # fmt: skip
+"""A sign for each state, so that none is told by its colour alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +47,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """One model's files. `key` names it on the page; `model` is None where no lock has it."""
+    """One model's files. `key` names it on the page; `model` is None where no lock has it; `misfits` are the grave."""
 
     key: str
     project: str
     name: str
     model: LockedModel | None
     entries: tuple[Entry, ...]
-
-    @property
-    def title(self) -> str:
-        """`PROJECT/MODEL`."""
-        return owner(self.project, self.name)
+    misfits: int
 
     @property
     def size(self) -> int:
@@ -69,15 +74,25 @@ def shelves(verification: Verification, locks: Sequence[Lock]) -> list[Shelf]:
     for finding in verification.findings:
         found.setdefault((finding.project, finding.model), {})[finding.target] = finding
     models = {(lock.project, model.name): model for lock in locks for model in lock.models}
-    keys = dict.fromkeys([*models, *found])
-    return [_shelf(f"m{number}", key, models.get(key), found.get(key, {})) for number, key in enumerate(keys)]
+    misfits = [(misfit.project, misfit.model) for misfit in verification.misfits if misfit.misfit.grave]
+    return [
+        Shelf(
+            key=f"m{number}",
+            project=names[0] or NOBODY,
+            name=names[1],
+            model=models.get(names),
+            entries=_entries(f"m{number}", models.get(names), found.get(names, {})),
+            misfits=misfits.count(names),
+        )
+        for number, names in enumerate(dict.fromkeys([*models, *found, *misfits]))
+    ]
 
 
-def _shelf(key: str, names: tuple[str, str], model: LockedModel | None, found: dict[str, Finding]) -> Shelf:
+def _entries(key: str, model: LockedModel | None, found: dict[str, Finding]) -> tuple[Entry, ...]:
     files = {file.target: file for file in model.files} if model else {}
     entries = []
     for number, target in enumerate(dict.fromkeys([*files, *found])):
         file, finding = files.get(target), found.get(target)
         size = file.size if file else finding.size if finding else 0
         entries.append(Entry(row=f"{key}-{number}", target=target, size=size, finding=finding, file=file))
-    return Shelf(key=key, project=names[0] or NOBODY, name=names[1], model=model, entries=tuple(entries))
+    return tuple(entries)

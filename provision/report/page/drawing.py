@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.names import shown
 from provision.progress import size_text
-from provision.report.page.contents import STATES
+from provision.report.page.contents import MARKS, STATES, UNPROMISED
 from provision.report.page.markup import Markup, element, joined
 from provision.report.page.treemap import Box, squarified
 from provision.report.wording import counted
@@ -23,9 +23,11 @@ _MODELS = 60
 _TILES = 600
 """Files that are drawn one by one, on the whole map."""
 _OK_SHARE, _BAD_SHARE, _MODEL_SHARE = 0.0006, 0.003, 0.01
-"""Least shares of the map: below the first a file that is ok joins others; what is not ok, and a model, is drawn larger."""
-_HEAD, _GAP, _WORD = 18.0, 2.0, 12.0
-_LETTER = 0.58
+"""Least shares of the map: below the first a file joins others; what is not ok, and a model, is drawn larger."""
+_HEAD, _GAP, _WORD, _LINE = 18.0, 2.0, 12.0, 15.0
+_SOME = 6
+"""Letters that are worth being shown of a longer name."""
+_LETTER = 0.61
 """Width of a letter, for each unit of its size: a guess that is rather too wide, so that words stay in their boxes."""
 
 
@@ -57,7 +59,7 @@ class _Plot:
 
 
 def treemap(shelves: Sequence[Shelf], width: int, height: int, name: str) -> Markup:
-    """The map in `width` × `height` units; empty when there is nothing to draw. `name` is its class."""
+    """The map in `width` by `height` units; empty when there is nothing to draw. `name` is its class."""
     plots = _projects([shelf for shelf in shelves if shelf.entries])
     if not plots:
         return Markup("")
@@ -77,7 +79,7 @@ def _projects(shelves: Sequence[Shelf]) -> list[_Plot]:
     by_project: dict[str, list[_Plot]] = {}
     for shelf in order[:_MODELS]:
         tiles = _tiles(shelf.entries, shelf.key, total)
-        by_project.setdefault(shelf.project, []).append(_enlarged(shelf.name or shelf.title, shelf.key, tiles, total))
+        by_project.setdefault(shelf.project, []).append(_enlarged(shelf.name or UNPROMISED, shelf.key, tiles, total))
     rest = order[_MODELS:]
     if rest:
         tiles = [tile for shelf in rest for tile in _gathered(shelf.entries, shelf.key, 0.0)]
@@ -147,7 +149,7 @@ def _drawn(parts: Sequence[_Tile | _Plot], box: Box, kind: str) -> list[Markup]:
 def _plot(plot: _Plot, box: Box, kind: str) -> Markup:
     box = box.inside(_GAP / 2)
     has_head = box.height > 2 * _HEAD and box.width > 4 * _WORD
-    name = _fitted(plot.label, box.width - 2 * _GAP, _WORD) if has_head else ""
+    name = _fitted(plot.label, box.width) if has_head else ""
     head = [_word(name, box.x + 5, box.y + _HEAD - 5, "head")] if name else []
     link = element("a", {"href": plot.link, "aria-label": plot.label}, _rect(box, "frame"), *head)
     inside = _drawn(plot.inside, box.inside(_GAP, _HEAD if name else 0.0), "model")
@@ -156,36 +158,43 @@ def _plot(plot: _Plot, box: Box, kind: str) -> Markup:
 
 def _tile(tile: _Tile, box: Box) -> Markup:
     box = box.inside(_GAP / 2)
-    words = [] if box.height < _WORD + 6 else _words(tile, box)
     about = {
         "href": f"#{tile.row or tile.key}", "class": f"tile {tile.state}", "tabindex": "-1", "data-row": tile.row,
         "data-key": tile.key, "data-state": tile.state,
     }  # fmt: skip
-    return element("a", about, element("title", None, tile.title), _rect(box, "face"), *words)
+    return element("a", about, element("title", None, tile.title), _rect(box, "face"), *_words(tile, box))
 
 
 def _words(tile: _Tile, box: Box) -> list[Markup]:
-    """As many lines as the box has room for; what is wrong before anything else."""
-    lines = [tile.label, size_text(tile.size)]
-    lines = lines if tile.state == State.OK else [tile.state, *lines]
-    room = int((box.height - 4) // (_WORD + 3))
-    fitted = [_fitted(line, box.width - 8, _WORD) for line in lines[:room]]
-    kinds = ["name", "size"] if tile.state == State.OK else ["state", "name", "size"]
-    return [
-        _word(line, box.x + 5, box.y + 4 + (_WORD + 3) * (index + 1) - 3, kind)
-        for index, (line, kind) in enumerate(zip(fitted, kinds, strict=False))
-        if line
-    ]
+    """As many lines as the box has room for; what is wrong before anything else, as a sign if need be."""
+    lines = {"name": tile.label.removesuffix(".safetensors"), "size": size_text(tile.size)}
+    if tile.state != State.OK:
+        state = tile.state if _letters(box.width) >= len(tile.state) else MARKS[tile.state]
+        lines = {"state": state} | lines
+    fitted = [(kind, _fitted(line, box.width)) for kind, line in lines.items()]
+    fitted = [(kind, line) for kind, line in fitted if line][: max(int((box.height - 3) // _LINE), 0)]
+    words = [_word(line, box.x + 5, box.y + _LINE * row - 2, kind) for row, (kind, line) in enumerate(fitted, 1)]
+    if tile.state == State.OK or not words:
+        return words
+    plate = _rect(Box(box.x + 1, box.y + 1, box.width - 2, _LINE * len(words) + 2), "plate")  # words on a pattern
+    return [plate, *words]
 
 
-def _fitted(text: str, width: float, size: float) -> str:
-    """`text`, cut to `width`; "" where not even its beginning fits."""
-    room = int(width / (size * _LETTER))
-    return shown(text, room) if room >= min(len(text), 4) else ""
+def _letters(width: float) -> int:
+    return int((width - 8) / (_WORD * _LETTER))
+
+
+def _fitted(text: str, width: float) -> str:
+    """`text`, cut in its middle to `width`, since names differ at their ends; "" where too little of it would fit."""
+    room = _letters(width)
+    text = shown(text, 300)
+    if len(text) <= room:
+        return text
+    return f"{text[: room // 2]}…{text[len(text) - (room - 1) // 2 :]}" if room >= _SOME else ""
 
 
 def _word(text: str, x: float, y: float, kind: str) -> Markup:
-    return element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "class": kind}, text)
+    return element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "class": f"t-{kind}"}, text)
 
 
 def _rect(box: Box, kind: str) -> Markup:
@@ -199,7 +208,7 @@ def _rect(box: Box, kind: str) -> Markup:
 
 
 def damage(spans: Sequence[tuple[int, int]], size: int) -> Markup:
-    """Where in a file its damage is: a bar as long as the file. Too little to be seen is drawn as wide as can be seen."""
+    """Where in a file its damage is: a bar as long as the file; the least damage is drawn wide enough to be seen."""
     width = 200.0
     marks = []
     for first, end in spans[:500]:

@@ -2,7 +2,7 @@
 // Search and filter. Without this script the page shows the same, only unsearched.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const words = document.getElementById("words");
+  const typed = document.getElementById("words");
   const boxes = all("#states input");
   const models = all(".model").map((model) => ({
     model,
@@ -12,18 +12,27 @@
       row, state: row.dataset.state, words: row.textContent.toLowerCase(),
     })),
   }));
+  const about = new Map(models.map(({ model, words }) => [model.dataset.title, words]));
+  const troubles = all(".trouble").map((trouble) => ({
+    trouble,
+    state: trouble.dataset.state,
+    words: about.get(trouble.dataset.title) || trouble.dataset.title.toLowerCase(),
+    items: all("li", trouble).map((item) => ({ item, words: item.textContent.toLowerCase() })),
+  }));
   const tiles = all(".tile");
+  const findings = document.getElementById("findings");
+  const known = new Set(boxes.map((box) => box.value));
   const total = models.reduce((sum, { rows }) => sum + rows.length, 0);
 
   const filtered = () => {
-    const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = typed.value.toLowerCase().split(/\s+/).filter(Boolean);
     const states = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     const rows = new Set();
     const groups = new Set();
-    for (const { model, words: about, details, rows: own } of models) {
+    for (const { model, words, details, rows: own } of models) {
       let count = 0;
       for (const { row, state, words: text } of own) {
-        const fits = states.has(state) && wanted.every((word) => text.includes(word) || about.includes(word));
+        const fits = states.has(state) && wanted.every((word) => text.includes(word) || words.includes(word));
         row.classList.toggle("off-row", !fits);
         if (fits) {
           count += 1;
@@ -34,6 +43,19 @@
       model.hidden = count === 0;
       if (wanted.length && count && count < 50) details.open = true;
     }
+    let wrong = 0;
+    for (const { trouble, state, words: own, items } of troubles) {
+      let any = false;
+      for (const { item, words: text } of items) {
+        const fits = (states.has(state) || !known.has(state)) &&
+          wanted.every((word) => text.includes(word) || own.includes(word));
+        item.hidden = !fits;
+        any ||= fits;
+      }
+      trouble.hidden = !any;
+      wrong += any;
+    }
+    if (findings) findings.hidden = wrong === 0;
     for (const tile of tiles) {
       const { row, key, state } = tile.dataset;
       tile.classList.toggle("off", !(row ? rows.has(row) : groups.has(`${key} ${state}`)));
@@ -65,7 +87,7 @@
   });
 
   let timer = 0;
-  words.addEventListener("input", () => {
+  typed.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(filtered, 80);
   });

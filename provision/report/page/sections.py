@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from provision.progress import count_text, size_text
-from provision.report.page.contents import STATES, UNREAD
+from provision.report.page.contents import MARKS, STATES, UNPROMISED, UNREAD
 from provision.report.page.drawing import damage
 from provision.report.page.markup import Markup, element, joined
 from provision.report.tally import misfits_by_model, troubles
@@ -19,7 +19,7 @@ from provision.report.wording import (
     files_in,
     misfit_advice,
     owner,
-    verdict,
+    verdict_parts,
     wrong_parts,
 )
 from provision.verification.findings import State
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 _LISTED = 200
 _HUBS = {"hf": "https://huggingface.co/", "modelscope": "https://modelscope.cn/models/"}
-_MARKS = {
-    State.OK.value: "✓", State.MISSING.value: "○", State.SIZE.value: "↔", State.DIGEST.value: "≠", State.HEADER.value: "≠",
-    State.UNREADABLE.value: "⊘", State.UNEXPECTED.value: "+", State.UNPROVEN.value: "?", UNREAD: "–",
-}  # fmt: skip
-"""A sign for each state, so that none is told by its colour alone."""
 
 
 def head(verification: Verification, made_at: datetime) -> Markup:
     """The verdict, the volume and how it was looked at."""
     kind, mark = ("good", "✓") if verification.ok else ("bad", "✗")
-    end = verdict(verification)
-    return joined([
-        element("p", {"class": "made"}, f"provision verify · {made_at:%Y-%m-%d %H:%M} UTC"),
-        element("h1", {"class": kind}, element("span", {"class": "mark", "aria-hidden": "true"}, mark), f" {end[0].upper()}{end[1:]}"),
-        element("p", {"class": "volume"}, element("code", None, verification.volume), f": {READING[verification.mode]}"),
-    ])  # fmt: skip
+    first, *rest = (part[0].upper() + part[1:] for part in verdict_parts(verification))
+    sign = element("span", {"class": "mark", "aria-hidden": "true"}, mark)
+    volume = element("code", None, verification.volume)
+    return joined(
+        [
+            element("p", {"class": "made"}, f"provision verify · {made_at:%Y-%m-%d %H:%M} UTC"),
+            element("h1", {"class": kind}, sign, element("span", None, first)),
+            *(element("p", {"class": "besides"}, part) for part in rest),
+            element("p", {"class": "volume"}, volume, f": {READING[verification.mode]}"),
+        ]
+    )
 
 
 def totals(shelves: Sequence[Shelf]) -> Markup:
@@ -75,8 +75,8 @@ def legend(shelves: Sequence[Shelf]) -> Markup:
 
 def _switch(state: str, count: int) -> Markup:
     meaning = MEANING[State(state)] if state != UNREAD else "was not looked at"
-    sample = element("svg", {"class": f"swatch {state}", "viewBox": "0 0 24 16", "aria-hidden": "true"},
-                     element("rect", {"class": "face", "x": 1, "y": 1, "width": 22, "height": 14, "rx": 2}))  # fmt: skip
+    face = element("rect", {"class": "face", "x": 1, "y": 1, "width": 22, "height": 14, "rx": 2})
+    sample = element("svg", {"class": f"swatch {state}", "viewBox": "0 0 24 16", "aria-hidden": "true"}, face)
     box = element("input", {"type": "checkbox", "value": state, "checked": True})
     return element("label", {"title": meaning}, box, sample, f"{state} ", element("b", None, f"{count:,}"))
 
@@ -110,17 +110,18 @@ def _misfits(misfits: Sequence[ModelMisfit]) -> Markup:
     )
 
 
-def _group(kind: str, title: str, about: str, run: str, items: Iterable[Markup]) -> Markup:
+def _group(kind: str, title: str, summary: str, run: str, items: Iterable[Markup]) -> Markup:
     badge = _badge(kind)
-    heading = element("h3", None, badge, element("span", None, title), element("small", None, about))
+    heading = element("h3", None, badge, element("span", None, title), element("small", None, summary))
     to_do = element("p", {"class": "run"}, "To do: ", element("code", None, run))
-    return element("article", {"class": f"trouble {kind}"}, heading, to_do, element("ul", None, *items))
+    about = {"class": "trouble", "data-state": kind, "data-title": title}
+    return element("article", about, heading, to_do, element("ul", None, *items))
 
 
 def _rest(count: int) -> list[Markup]:
     if count <= _LISTED:
         return []
-    return [element("li", None, f"… and {count - _LISTED:,} more: all of them stand in the table of the model, below")]
+    return [element("li", None, f"… and {count - _LISTED:,} more; the tables of the models, below, have all")]
 
 
 def _item(path: str, parts: Iterable[str]) -> Markup:
@@ -147,14 +148,17 @@ def models(shelves: Sequence[Shelf], where: str) -> Markup:
 
 
 def _model(shelf: Shelf, where: str) -> Markup:
-    badges = [element("span", None, _badge(state), f" {count:,}") for state, count in shelf.states.items()]
-    title = [element("span", {"class": "project"}, f"{shelf.project} / "), shelf.name or "files that no lock promises"]
-    heading = element("h3", None, *(title if shelf.name else title[1:]), element("small", None, *badges))
+    counts = shelf.states | ({"misfit": shelf.misfits} if shelf.misfits else {})
+    badges = [element("span", None, _badge(kind), f" {count:,}") for kind, count in counts.items()]
+    name = [element("span", {"class": "project"}, f"{shelf.project} / "), shelf.name or UNPROMISED]
+    heading = element("h3", None, *(name if shelf.name else name[1:]), element("small", None, *badges))
     table = _files(shelf, where)
     summary = element("summary", None, f"{counted(len(shelf.entries), 'file')}, {size_text(shelf.size)}")
     facts = [element("dl", None, *_pairs(_facts(shelf.model)))] if shelf.model else []
     words = " ".join(value for _, value in _facts(shelf.model)) if shelf.model else ""
-    about = {"class": "model", "id": shelf.key, "data-words": f"{shelf.project} {shelf.name} {words}".lower()}
+    words = f"{shelf.project} {shelf.name} {words}".lower()
+    title = owner(shelf.project, shelf.name)
+    about = {"class": "model", "id": shelf.key, "data-title": title, "data-words": words}
     return element("article", about, heading, *facts, element("details", None, summary, table))
 
 
@@ -167,8 +171,7 @@ def _facts(model: LockedModel) -> list[tuple[str, str]]:
             dtypes[name] = dtypes.get(name, 0) + count
     facts = [
         ("source", _source(model)),
-        ("revision", model.revision),
-        ("commit", model.commit or "not told by its hub"),
+        ("revision", _revision(model)),
         ("licence", model.license or "not told by its hub"),
         ("layout", model.layout),
     ]
@@ -179,6 +182,13 @@ def _facts(model: LockedModel) -> list[tuple[str, str]]:
             ("tensors", f"{sum(header.tensors for header in headers):,}"),
         ]
     return facts
+
+
+def _revision(model: LockedModel) -> str:
+    if model.commit is None:
+        return model.revision
+    commit = element("code", {"title": model.commit}, model.commit[:12])
+    return commit if model.revision == model.commit else joined([f"{model.revision} at ", commit])
 
 
 def _source(model: LockedModel) -> str:
@@ -230,5 +240,5 @@ def _row_parts(entry: Entry, shelf: Shelf, where: str) -> list[str]:
 
 
 def _badge(kind: str) -> Markup:
-    mark = element("span", {"aria-hidden": "true"}, _MARKS.get(kind, "!"))
+    mark = element("span", {"aria-hidden": "true"}, MARKS.get(kind, "!"))
     return element("span", {"class": f"badge {kind}"}, mark, f" {kind}")
