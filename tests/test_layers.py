@@ -59,6 +59,8 @@ VENDORS = {
     "pydantic": "provision.manifest",
     "starlette": "provision.serve",
     "uvicorn": "provision.serve",
+    "boto3": "provision.volume.s3",
+    "botocore": "provision.volume.s3",
 }
 
 NEVER_FOR_QUICK = (
