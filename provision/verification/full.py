@@ -90,14 +90,14 @@ class _Reader:
 
     def notes(self) -> list[Note]:
         """What was not read, and why."""
-        age = f"within {_age_text(self._reading.max_age or 0)}"
-        told = [
-            Note(kind="resumed", text=f"{_count_text(self._resumed)} read by a verification that was cut short")
-            if self._resumed
-            else None,
-            Note(kind="max-age", text=f"{_count_text(self._young)} proven {age}") if self._young else None,
-        ]
-        return [Note(kind=note.kind, text=f"{note.text}, and not again") for note in told if note]
+        notes = []
+        if self._resumed:
+            what = f"{_count_text(self._resumed)} read by a verification that was cut short, and not again"
+            notes.append(Note(kind="resumed", text=what))
+        if self._young:
+            what = f"{_count_text(self._young)} proven within {_age_text(self._reading.max_age or 0)}, and not read again"
+            notes.append(Note(kind="max-age", text=what))
+        return notes
 
     def _read_one(self, promise: Promise) -> Finding | None:
         if self._enough:

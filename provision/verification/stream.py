@@ -1,14 +1,16 @@
-"""The bytes of files in order, read ahead of whoever takes them.
+"""The bytes of files in order, read ahead of whoever takes them, where that pays.
 
 A network file system answers sixteen reads at once far sooner than one after the other, and a core that hashes need not
 wait for a disk. So a few threads read for all files, into buffers that are used again. What is read ahead is bounded
-for all files together, and the last file alone has all of it.
+for all files together, and the last file alone has all of it. What lies in memory already, while every core hashes, is
+read by who hashes it: handing it from one core to another costs more than it saves.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from provision.buffer import new_buffer
@@ -31,6 +33,8 @@ BLOCK = 2 * 1024 * 1024
 ROOM = 32 * 1024 * 1024
 """Bytes that are read ahead at most, for all files together."""
 
+_ENOUGH = 4  # blocks by which to tell whether reading is slow
+_FEW = 3  # blocks of a file that are read ahead where it is not
 IN_FLIGHT = 16
 """Reads under way at once: from here on a network volume gives no more."""
 
@@ -44,7 +48,9 @@ class Readers:
     """
 
     def __init__(self, files: int, stop: Stop, *, ahead: bool = True) -> None:
-        self._stop, self._ahead = stop, ahead
+        self._stop, self._ahead, self._files = stop, ahead, files
+        self._taken, self._waiting, self._using = 0, 0.0, 0.0
+        self._is_slow = False
         self._block = BLOCK if files <= _MANY else max(ROOM // files // 2 // 4096 * 4096, 64 * 1024)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
@@ -91,17 +97,43 @@ class Readers:
             with self._guard:
                 self._streams -= 1
 
-    def buffer(self, held: int) -> memoryview | None:
-        """A free buffer for a stream that has `held`; None when it has its share, or there is none. The first of a
-        stream is never refused.
+    def pays(self) -> bool:
+        """Whether to read ahead: a core is idle, or reading takes longer than what is done with the bytes."""
+        return self._is_slow or self._streams < self._files
+
+    def took(self, waiting: float, using: float) -> None:
+        """Seconds that were spent on a block: waiting until it was read, and using it. Threads that write at once only
+        blur it.
         """
+        self._taken += 1
+        self._waiting += waiting
+        self._using += using
+        self._is_slow = self._is_slow or (self._taken >= _ENOUGH and self._waiting > self._using)
+
+    def first_buffer(self) -> memoryview:
+        """A buffer for a stream that has none: never refused, so that all of them move on."""
         with self._guard:
-            if held and (not (self._free or self._left > 0) or held >= ROOM // self._block // self._streams):
+            if self._free:
+                return self._free.pop()
+            self._left -= 1
+        return new_buffer(self._block)
+
+    def buffer(self, held: int) -> memoryview | None:
+        """A buffer for a stream that has `held` of them; None when that is its share, or there is none left."""
+        if not held:
+            return self.first_buffer()
+        with self._guard:
+            share = ROOM // self._block // self._streams if self._is_slow else _FEW
+            if held >= share or not (self._free or self._left > 0):
                 return None
             if self._free:
                 return self._free.pop()
             self._left -= 1
         return new_buffer(self._block)
+
+    def check(self) -> None:
+        """Raises Interrupted when a stop was asked for."""
+        self._stop.check()
 
     def give_back(self, buffer: memoryview) -> None:
         """`buffer` is free again."""
@@ -148,15 +180,21 @@ class _Stream:
     def blocks(self) -> Generator[memoryview, None, None]:
         offset = 0
         while offset < self._size:
-            self._ask()
-            count, buffer = self._block_at(offset)
+            self._readers.check()
+            if self._readers.pays():
+                self._ask()
+            began = time.perf_counter()
+            is_asked = self._under_way or self._here
+            count, buffer = self._arrived(offset) if is_asked else self._read(offset)
+            here = time.perf_counter()
             try:
                 if count:
                     yield buffer[:count]
             finally:
                 self._readers.give_back(buffer)
+            self._readers.took(here - began, time.perf_counter() - here)
             offset += count
-            if count < min(self._block, self._size - offset + count):
+            if offset < self._size and count < self._block:
                 return
 
     def drain(self) -> None:
@@ -181,7 +219,16 @@ class _Stream:
             self._under_way += 1
             self._asked += length
 
-    def _block_at(self, offset: int) -> tuple[int, memoryview]:
+    def _read(self, offset: int) -> tuple[int, memoryview]:
+        buffer, length = self._readers.first_buffer(), min(self._block, self._size - offset)
+        self._asked = offset + length
+        try:
+            return self._file.read_into(offset, buffer[:length]), buffer
+        except BaseException:
+            self._readers.give_back(buffer)
+            raise
+
+    def _arrived(self, offset: int) -> tuple[int, memoryview]:
         while offset not in self._here:
             at, count, buffer, error = self._readers.arrived(self._arrivals)
             self._under_way -= 1
