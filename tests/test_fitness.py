@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import inspect
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -27,7 +28,7 @@ DATA = b"weights" * 1000
 NAMES = ("high", "low", "vae", "text", "clip")
 
 
-def lock(*files: LockedFile, project: str = "wan22") -> Lock:
+def lock(*files: LockedFile, project: str = "wan22-i2v") -> Lock:
     model = LockedModel(
         name="m", source="hf://o/n", revision="main", commit="a" * 40, layout="tree", license=None,
         meaning_sha256="b" * 64, files=files,
@@ -62,25 +63,25 @@ def fault(fit) -> str:
 
 
 def test_a_good_volume_lets_the_worker_start(filled):
-    check("wan22", volume=str(filled))()
+    check("wan22-i2v", volume=str(filled))()
     check(volume=str(filled))()
 
 
 def test_a_missing_file_is_told_on_one_line_with_the_volume_and_what_to_run(filled):
     (filled / "models/low.bin").unlink()
 
-    assert fault(check("wan22", volume=str(filled))) == (
-        f"{filled}: 1 of 5 files is not as promised; provision fill wan22 --volume {filled}: "
-        "missing models/low.bin (wan22/m)"
+    assert fault(check("wan22-i2v", volume=str(filled))) == (
+        f"{filled}: 1 of 5 files is not as promised; provision fill wan22-i2v --volume {filled}: "
+        "missing models/low.bin (wan22-i2v/m)"
     )
 
 
 def test_what_nothing_vouches_for_keeps_a_worker_from_starting(filled):
     os.utime(filled / "models/vae.bin", ns=(0, 0))
 
-    told = fault(check("wan22", volume=str(filled)))
+    told = fault(check("wan22-i2v", volume=str(filled)))
 
-    assert f"provision verify --full wan22 --volume {filled}: unproven models/vae.bin" in told
+    assert f"provision verify --full wan22-i2v --volume {filled}: unproven models/vae.bin" in told
 
 
 def test_of_many_files_a_few_are_named_after_what_matters(filled):
@@ -88,7 +89,7 @@ def test_of_many_files_a_few_are_named_after_what_matters(filled):
     for name in NAMES:
         (filled / f"models/{name}.bin").unlink()
 
-    told = fault(check("wan22", volume=str(filled)))
+    told = fault(check("wan22-i2v", volume=str(filled)))
 
     assert told.endswith(", and 2 more")
     assert told.count("missing models/") == 3
@@ -97,7 +98,7 @@ def test_of_many_files_a_few_are_named_after_what_matters(filled):
 
 def test_an_absent_volume_is_not_a_missing_file(tmp_path):
     with pytest.raises(VolumeAbsent) as raised:
-        check("wan22", volume=str(tmp_path / "nowhere"))()
+        check("wan22-i2v", volume=str(tmp_path / "nowhere"))()
 
     assert "nowhere is not there; attach the network volume" in str(raised.value)
 
@@ -105,17 +106,17 @@ def test_an_absent_volume_is_not_a_missing_file(tmp_path):
 @pytest.mark.usefixtures("no_volume_by_itself")
 def test_no_volume_at_all_is_told_with_where_it_was_looked_for():
     with pytest.raises(VolumeAbsent, match="neither /nowhere nor /nowhere-else is a mount; attach"):
-        check("wan22")()
+        check("wan22-i2v")()
 
 
 def test_the_volume_may_come_from_the_environment_when_the_worker_starts(filled, monkeypatch):
-    fit = check("wan22")
+    fit = check("wan22-i2v")
     monkeypatch.setenv("PROVISION_VOLUME", str(filled))
 
     fit()
 
 
-@pytest.mark.parametrize("projects", [(), ("wan22",)], ids=str)
+@pytest.mark.parametrize("projects", [(), ("wan22-i2v",)], ids=str)
 def test_a_volume_that_was_never_filled_keeps_a_worker_from_starting(tmp_path, projects):
     with pytest.raises(LockMissing, match=r"holds no lock.*; is this the volume\?"):
         check(*projects, volume=str(tmp_path))()
@@ -123,23 +124,23 @@ def test_a_volume_that_was_never_filled_keeps_a_worker_from_starting(tmp_path, p
 
 def test_a_lock_that_came_with_the_image_is_the_truth_whatever_the_volume_says(filled, tmp_path):
     """Who can write to the volume can write its copy of the lock, too."""
-    path = tmp_path / "wan22.lock.json"
+    path = tmp_path / "wan22-i2v.lock.json"
     path.write_text(dumps(lock(promised(b"the real ones" * 9, "models/high.bin"))))
 
-    check("wan22", volume=str(filled))()
+    check("wan22-i2v", volume=str(filled))()
 
     assert "size models/high.bin" in fault(check(str(path), volume=str(filled)))
 
 
 def test_a_lock_that_did_not_come_with_the_image_is_missing_when_the_worker_starts(filled, tmp_path):
-    fit = check(str(tmp_path / "wan22.lock.json"), volume=str(filled))  # nothing is looked at yet
+    fit = check(str(tmp_path / "wan22-i2v.lock.json"), volume=str(filled))  # nothing is looked at yet
 
     with pytest.raises(LockMissing, match="does not exist; make it with"):
         fit()
 
 
 def test_the_check_has_the_shape_that_the_sdk_asks_for():
-    fit = check("wan22")
+    fit = check("wan22-i2v")
 
     assert fit.__name__ == "volume_as_promised"
     assert inspect.signature(fit).parameters == {}
@@ -148,7 +149,7 @@ def test_the_check_has_the_shape_that_the_sdk_asks_for():
 
 def test_an_asynchronous_check_of_ones_own_may_call_it(filled):
     async def ready() -> None:
-        check("wan22", volume=str(filled))()
+        check("wan22-i2v", volume=str(filled))()
 
     asyncio.run(ready())
 
@@ -170,7 +171,7 @@ def test_a_check_imports_no_sdk_and_nothing_heavy(filled):
 def test_the_package_verifies_for_python_users_too(filled):
     good = provision.verify(filled)
     (filled / "models/low.bin").write_bytes(b"W" + DATA[1:])
-    bad = provision.verify(filled, "wan22", mode="full")
+    bad = provision.verify(filled, "wan22-i2v", mode="full")
 
     assert (good.ok, good.mode) == (True, "full")
     assert (bad.ok, bad.counts["digest"]) == (False, 1)
@@ -222,32 +223,21 @@ def sdk_python(tmp_path_factory) -> str:
     return python
 
 
-WORKER = """
-import runpod
-from provision.fitness import check
-
-runpod.serverless.register_fitness_check(check({arguments}))
-
-def handler(job):
-    return {{"done": job["id"]}}
-
-runpod.serverless.start({{"handler": handler}})
-"""
 NOBODY_ANSWERS = "http://127.0.0.1:9/$RUNPOD_POD_ID"
 
 
-def worker(python: str, arguments: str, folder: Path, *words: str, until: str = "") -> tuple[int, str]:
-    """Run a worker as RunPod does; its exit code and log. One that gets past its checks is ended after `until`."""
-    (folder / "handler.py").write_text(WORKER.format(arguments=arguments))
+def worker(python: str, folder: Path, volume: Path, *, until: str = "") -> tuple[int, str]:
+    """Run the page's worker as RunPod does; its exit code and log. One that passes its checks is ended at `until`."""
+    page = (HERE.parent / "docs/workers.md").read_text(encoding="utf-8")
+    (folder / "handler.py").write_text(re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1])
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1",
-        "RUNPOD_WEBHOOK_GET_JOB": NOBODY_ANSWERS, "RUNPOD_WEBHOOK_POST_OUTPUT": NOBODY_ANSWERS,
-        "RUNPOD_POD_ID": "w", "RUNPOD_AI_API_KEY": "k", "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
-        "RUNPOD_SKIP_GPU_CHECK": "true", "RUNPOD_DEBUG_LEVEL": "DEBUG",
+        "PROVISION_VOLUME": str(volume), "RUNPOD_WEBHOOK_GET_JOB": NOBODY_ANSWERS,
+        "RUNPOD_WEBHOOK_POST_OUTPUT": NOBODY_ANSWERS, "RUNPOD_POD_ID": "w", "RUNPOD_AI_API_KEY": "k",
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "RUNPOD_DEBUG_LEVEL": "DEBUG",
     }  # fmt: skip
-    command = [python, "handler.py", *words]
     with subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [python, "handler.py"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         lines = []
         for line in process.stdout:
@@ -261,19 +251,18 @@ def worker(python: str, arguments: str, folder: Path, *words: str, until: str = 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_under_runpods_own_sdk_a_bad_volume_ends_the_worker_and_a_good_one_lets_it_start(filled, tmp_path, sdk_python):
-    arguments = f"'wan22', volume={str(filled)!r}"
-
-    _, log = worker(sdk_python, arguments, tmp_path, until="All fitness checks passed")
+    """The handler is the one of docs/workers.md."""
+    _, log = worker(sdk_python, tmp_path, filled, until="All fitness checks passed")
     assert "Fitness check passed: volume_as_promised" in log
     assert "All fitness checks passed" in log
 
     (filled / "models/low.bin").unlink()
-    code, log = worker(sdk_python, arguments, tmp_path)
+    code, log = worker(sdk_python, tmp_path, filled)
     assert code == 1
     assert f"Fitness check failed: volume_as_promised | VerificationFailed: {filled}: 1 of 5 files is not" in log
-    assert f"provision fill wan22 --volume {filled}: missing models/low.bin" in log
+    assert f"provision fill wan22-i2v --volume {filled}: missing models/low.bin" in log
 
-    code, log = worker(sdk_python, f"volume={str(tmp_path / 'gone')!r}", tmp_path)
+    code, log = worker(sdk_python, tmp_path, tmp_path / "gone")
     assert code == 1
     assert "VolumeAbsent: the volume" in log
     assert "attach the network volume" in log
