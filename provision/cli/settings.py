@@ -60,15 +60,20 @@ def http_settings(limits: Limits) -> HttpSettings:
 
     from provision.hubs.http import HttpSettings
 
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     return HttpSettings(
         user_agent=USER_AGENT,
         now=time.time,
         proxies=getproxies(),
-        ca_bundle=bundle or None,
+        ca_bundle=ca_bundle(),
         connections=limits.connections,
         per_host=limits.per_host,
     )
+
+
+def ca_bundle() -> str | None:
+    """A bundle of certificates of the user's own."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    return next(filter(None, map(os.environ.get, names)), None)
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)

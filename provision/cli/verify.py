@@ -95,9 +95,10 @@ def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
 
     for path in asked.files:
         reports.form_of(path)
-    is_mounted = not views.is_bucket(asked.volume)
+    volume = views.Named(volume=asked.volume, datacenter=asked.datacenter, endpoint_url=asked.endpoint_url)
+    is_mounted = not volume.is_bucket
     reading = _reading(asked, is_mounted=is_mounted)
-    with views.opened(asked.volume, asked.datacenter, asked.endpoint_url) as (view, mounted):
+    with views.opened(volume, reading.stop) as (view, mounted):
         named = _named(projects, manifests)
         locks = list(named) if projects else _left(view, is_mounted=is_mounted)
         reading = replace(reading, records=mounted, promised=_further(view) if asked.strict else ())

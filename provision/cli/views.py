@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from provision.cli import settings
+from provision.cli import console, settings
 from provision.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from provision.crew import Stop
     from provision.volume.mount import Volume
+    from provision.volume.s3 import S3View
     from provision.volume.view import View
 
 BUCKET = "s3://"
@@ -19,29 +23,51 @@ REQUESTS = 16
 """Files asked for at once through S3, where each answer takes a while."""
 
 
-def is_bucket(given: str | None) -> bool:
-    """Whether the volume is named as a bucket, not as a folder."""
-    return given is not None and given.startswith(BUCKET)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A volume as it is named on the command line."""
+
+    volume: str | None
+    datacenter: str | None
+    endpoint_url: str | None
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is named as a bucket, not as a folder."""
+        return self.volume is not None and self.volume.startswith(BUCKET)
 
 
 @contextmanager
-def opened(given: str | None, datacenter: str | None, endpoint_url: str | None) -> Iterator[tuple[View, Volume | None]]:
+def opened(named: Named, stop: Stop) -> Iterator[tuple[View, Volume | None]]:
     """The view, and the volume where it is mounted, so that records can be left on it.
 
     Raises:
         InputError: what is said of it does not go together.
         VolumeAbsent: there is none.
     """
-    if given is not None and is_bucket(given):
-        with _bucket(given, datacenter, endpoint_url) as view:
+    if named.is_bucket:
+        with _bucket(named, stop) as view:
             yield view, None
         return
-    if datacenter or endpoint_url:
+    if named.datacenter or named.endpoint_url:
         raise InputError(
             "--datacenter and --endpoint-url are for a volume that is named as s3://VOLUME_ID",
             hint="leave them out, or name the volume so",
         )
     from provision.volume.mount import Volume
 
-    with Volume.open(str(settings.volume_path(given))) as volume:
+    with Volume.open(str(settings.volume_path(named.volume))) as volume:
         yield volume, volume
+
+
+def _bucket(named: Named, stop: Stop) -> S3View:
+    from urllib.request import getproxies
+
+    from provision.retry import Patience, Retry
+    from provision.volume.s3 import S3View, settings_from
+
+    found = settings_from(
+        named.volume or "", datacenter=named.datacenter, endpoint_url=named.endpoint_url, environment=os.environ
+    )
+    found = replace(found, proxies=getproxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT)
+    return S3View.open(found, Retry(patience=Patience(), sleep=stop.sleep), console.say)

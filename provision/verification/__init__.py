@@ -3,6 +3,7 @@
 full         every byte, read ahead by `stream`; what it proves and refutes goes into `records`
 quick        presence, size, the header's digest, and a receipt that still fits: for the start of a worker
 sample       quick, and pieces drawn at random
+fit          whether the models that are as promised fit together
 strangers    what nobody promised
 refs         what a hub's client needs beside the files
 pickles      files whose loading can run code
@@ -53,7 +54,7 @@ def verify(view: View, locks: Sequence[Lock], reading: Reading) -> Verification:
         volume=view.path,
         mode=reading.mode,
         findings=(*findings, *further),
-        misfits=tuple(_misfits(view, promises, reading)),
+        misfits=(*_unfit(view, locks, findings, reading), *_misfits(view, promises, reading)),
         notes=(*notes, *more, *_pickle_notes(promises)),
         unread=len(found) - len(findings),
     )
@@ -121,6 +122,19 @@ def _pickle_notes(promises: Sequence[Promise]) -> list[Note]:
     from provision.verification.pickles import pickle_notes
 
     return pickle_notes(promises)
+
+
+def _unfit(
+    view: View, locks: Sequence[Lock], findings: Sequence[Finding], reading: Reading
+) -> Sequence[ModelMisfit]:
+    """What does not fit together. Only asked where all bytes are read: what fits is decided by them, so whoever trusts
+    a receipt may trust what was found then.
+    """
+    if reading.mode is not Mode.FULL:
+        return []
+    from provision.verification.fit import misfits_of
+
+    return misfits_of(view, locks, {finding.target for finding in findings if finding.state is State.OK})
 
 
 def _misfits(view: View, promises: Sequence[Promise], reading: Reading) -> list[ModelMisfit]:
