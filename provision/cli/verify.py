@@ -101,7 +101,7 @@ def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
     with views.opened(volume, reading.stop) as (view, mounted):
         named = _named(projects, manifests)
         locks = list(named) if projects else _left(view, is_mounted=is_mounted)
-        reading = replace(reading, records=mounted, promised=_further(view) if asked.strict else ())
+        reading = replace(reading, records=mounted, promised=_further(view) if asked.strict and is_mounted else ())
         verification = verify(view, locks, reading)
         if projects:
             notes = (*copy_notes(view, locks), *verification.notes)

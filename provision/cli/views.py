@@ -70,4 +70,4 @@ def _bucket(named: Named, stop: Stop) -> S3View:
         named.volume or "", datacenter=named.datacenter, endpoint_url=named.endpoint_url, environment=os.environ
     )
     found = replace(found, proxies=getproxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT)
-    return S3View.open(found, Retry(patience=Patience(), sleep=stop.sleep), console.say)
+    return S3View.open(found, Retry(patience=Patience(), sleep=stop.sleep, tell=console.say), console.say)
