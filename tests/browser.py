@@ -14,7 +14,7 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 
 class Browser:
-    """One page of a browser. `told` are the messages of its console and the exceptions, `asked` the addresses it asked for."""
+    """One page. `told` are the messages of its console and what was thrown, `asked` the addresses that it asked for."""
 
     def __init__(self, profile: Path) -> None:
         theirs, ours = os.pipe()
@@ -25,7 +25,7 @@ class Browser:
             f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank",
         ]  # fmt: skip
         # The protocol wants the pipes at the descriptors 3 and 4.
-        shell = ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{there}', "sh", *words]
+        shell = ["bash", "-c", f'exec "$@" 3<&{theirs} 4>&{there}', "bash", *words]
         self._process = subprocess.Popen(
             shell, pass_fds=(theirs, there), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -153,7 +153,7 @@ def _plot(plot: _Plot, box: Box, kind: str) -> Markup:
     head = [_word(name, box.x + 5, box.y + _HEAD - 5, "head")] if name else []
     link = element("a", {"href": plot.link, "aria-label": plot.label}, _rect(box, "frame"), *head)
     inside = _drawn(plot.inside, box.inside(_GAP, _HEAD if name else 0.0), "model")
-    return element("g", {"class": kind}, link, *inside)
+    return element("g", {"class": f"of-{kind}"}, link, *inside)
 
 
 def _tile(tile: _Tile, box: Box) -> Markup:

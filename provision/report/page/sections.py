@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from provision.progress import count_text, size_text
 from provision.report.page.contents import MARKS, STATES, UNPROMISED, UNREAD
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
 _LISTED = 200
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _HUBS = {"hf": "https://huggingface.co/", "modelscope": "https://modelscope.cn/models/"}
 
 
@@ -192,11 +193,11 @@ def _revision(model: LockedModel) -> str:
 
 
 def _source(model: LockedModel) -> str:
-    """The source, as a link to its hub's page."""
-    if model.hub not in _HUBS:
+    """The source, as a link to its hub's page where its name is a plain one."""
+    if model.hub not in _HUBS or not _REPOSITORY.fullmatch(model.repository):
         return model.source
     tree = f"/tree/{model.commit}" if model.hub == "hf" and model.commit else ""
-    address = _HUBS[model.hub] + quote(model.repository + tree)
+    address = f"{_HUBS[model.hub]}{model.repository}{tree}"
     return element("a", {"href": address, "rel": "noopener noreferrer"}, model.source)
 
 

@@ -29,27 +29,25 @@ class Box:
 
 def squarified(weights: Sequence[float], box: Box) -> list[Box]:
     """A box for each of `weights` (above zero, the greatest first), that fill `box` without overlap."""
-    total = sum(weights)
-    scale = box.width * box.height / total if total else 0.0
     boxes: list[Box] = []
-    at = 0
-    while at < len(weights):
-        end = _row_end([weight * scale for weight in weights], at, min(box.width, box.height))
-        placed, box = _laid([weight * scale for weight in weights[at:end]], box)
+    while len(boxes) < len(weights):
+        rest = weights[len(boxes) :]
+        scale = box.width * box.height / sum(rest)
+        row = _row([weight * scale for weight in rest], min(box.width, box.height))
+        placed, box = _laid(row, box)
         boxes += placed
-        at = end
     return boxes
 
 
-def _row_end(areas: Sequence[float], at: int, side: float) -> int:
-    """Where the row that begins at `at` ends: before the first that would make its boxes less square."""
-    end, total = at + 1, areas[at]
-    while end < len(areas):
-        longer = total + areas[end]
-        if _worst(areas[at], areas[end], longer, side) > _worst(areas[at], areas[end - 1], total, side):
-            break
-        end, total = end + 1, longer
-    return end
+def _row(areas: Sequence[float], side: float) -> Sequence[float]:
+    """As many of `areas` as make a row along `side`: those before the first that would make the row less square."""
+    total = areas[0]
+    for count in range(1, len(areas)):
+        longer = total + areas[count]
+        if _worst(areas[0], areas[count], longer, side) > _worst(areas[0], areas[count - 1], total, side):
+            return areas[:count]
+        total = longer
+    return areas
 
 
 def _worst(greatest: float, least: float, total: float, side: float) -> float:
@@ -61,18 +59,15 @@ def _worst(greatest: float, least: float, total: float, side: float) -> float:
 
 def _laid(areas: Sequence[float], box: Box) -> tuple[list[Box], Box]:
     """One row along the shorter side of `box`, and what is left of it."""
-    total = sum(areas)
+    is_wide, total = box.width >= box.height, sum(areas)
+    side = min(box.width, box.height)
+    thick = min(total / side if side else 0.0, max(box.width, box.height))
     boxes, offset = [], 0.0
-    if box.width >= box.height:
-        thick = total / box.height if box.height else 0.0
-        for area in areas:
-            length = area / thick if thick else 0.0
-            boxes.append(Box(box.x, box.y + offset, thick, length))
-            offset += length
-        return boxes, Box(box.x + thick, box.y, max(box.width - thick, 0.0), box.height)
-    thick = total / box.width
     for area in areas:
-        length = area / thick if thick else 0.0
-        boxes.append(Box(box.x + offset, box.y, length, thick))
+        length = side * area / total if total else 0.0
+        place = (box.x, box.y + offset, thick, length) if is_wide else (box.x + offset, box.y, length, thick)
+        boxes.append(Box(*place))
         offset += length
-    return boxes, Box(box.x, box.y + thick, box.width, max(box.height - thick, 0.0))
+    if is_wide:
+        return boxes, Box(box.x + thick, box.y, box.width - thick, box.height)
+    return boxes, Box(box.x, box.y + thick, box.width, box.height - thick)
