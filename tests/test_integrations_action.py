@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from runner_bed import PROJECT, ROOT, Action, blocks, checked, scene_in
+from runner_bed import PROJECT, ROOT, TARGET, Action, blocks, checked, scene_in
+from s3_bed import BUCKET, KEYS, bed_of_a_test, honest_server  # noqa: F401 - fixtures
 
 INSTALL, PROVISION = 0, 1
 
@@ -74,6 +75,14 @@ def test_a_stale_lock_fails_with_an_annotation_and_nothing_is_verified(action, s
     assert not (scene.repository / "out.json").exists()
 
 
+def test_an_annotation_says_what_was_said_whatever_is_in_it(action, scene):
+    scene.manifest.parent.rename(scene.repository / "50%25 of it")
+
+    ran = action.run(PROVISION, {"manifests": "50%25 of it", "projects": "x"})
+
+    assert "neither 50%2525 of it/x.yaml nor its lock exists%0Ahint: " in ran.out
+
+
 def test_a_stale_lock_is_no_matter_where_it_was_not_to_be_checked(action, scene):
     scene.make_stale()
 
@@ -117,7 +126,7 @@ def test_projects_are_words_and_nothing_else(action, scene):
     assert action.run(PROVISION, {"projects": f"  {PROJECT}\n{PROJECT} "}).code == 0
     assert action.run(PROVISION, {"projects": f"{PROJECT} other"}).code == 4  # it has no lock
     assert "manifests/*.lock.json does not exist" in action.run(PROVISION, {"projects": "manifests/*"}).err
-    assert action.run(PROVISION, {"projects": "--upgrade"}).code == 2
+    assert "there is no project `--help`" in action.run(PROVISION, {"projects": "--help"}).err
 
 
 @pytest.mark.parametrize(
@@ -141,6 +150,23 @@ def test_where_an_s3_volume_is_reaches_the_command(action, scene):
     for name, value in (("datacenter", "EU-RO-1"), ("endpoint-url", "http://127.0.0.1:9")):
         ran = action.run(PROVISION, {"volume": str(scene.volume), name: value})
         assert (ran.code, f"--{name}" in ran.err) == (2, True)
+
+
+def test_a_volume_is_verified_through_s3_with_keys_from_the_environment(action, scene, bed):
+    bed.upload(scene.volume)
+    inputs = {"projects": PROJECT, "volume": f"s3://{BUCKET}", "endpoint-url": bed.s3.address, "mode": "full"}
+    keys = {"RUNPOD_S3_ACCESS_KEY": KEYS.access, "RUNPOD_S3_SECRET_KEY": KEYS.secret}
+
+    good = action.run(PROVISION, inputs, **keys)
+    bed.admin.delete_object(Bucket=BUCKET, Key=TARGET)
+    bad = action.run(PROVISION, inputs, **keys)
+    keyless = action.run(PROVISION, inputs)
+
+    assert (good.code, good.outputs["ok"]) == (0, "true"), good.err
+    assert (bad.code, "::error" in bad.out) == (3, True)
+    assert keyless.code not in {0, 3}
+    assert "RUNPOD_S3_ACCESS_KEY" in keyless.err
+    assert all(KEYS.secret not in ran.out + ran.err + ran.summary for ran in (good, bad, keyless))
 
 
 @pytest.mark.parametrize(
