@@ -30,7 +30,7 @@ class Counting(Silent):
     def __init__(self):
         self.names = []
 
-    def task(self, name, size):
+    def task(self, name, size):  # noqa: ARG002 - the protocol's shape
         self.names.append(name)
         return self
 
@@ -57,7 +57,7 @@ def killed_in_the_third(bed, place, number=signal.SIGKILL, **asked):
 
 
 @pytest.fixture
-def eager(bed, monkeypatch):
+def eager(bed):
     """The state that a run leaves that is stopped in its third file."""
 
     class Stopping(Counting):
@@ -76,7 +76,9 @@ def test_what_was_read_before_an_interrupt_is_not_read_again(eager):
     flip(eager.at("models/0.bin"), keep_times=True)  # nobody reads it, so nobody knows
     found = eager.verify()
     assert found.ok
-    assert notes(found) == {"resumed": "2 files (45.3 MB) were read by a verification that was cut short, and not again"}
+    assert notes(found) == {
+        "resumed": "2 files (45.3 MB) were read by a verification that was cut short, and not again"
+    }
     assert records(eager) == []
 
 
@@ -117,7 +119,7 @@ def test_a_file_that_was_found_damaged_since_is_read_again(eager):
     assert notes(found)["resumed"].startswith("1 file (")
 
 
-def test_the_record_of_another_project_is_left_alone(eager, tmp_path):
+def test_the_record_of_another_project_is_left_alone(eager):
     other = bed_of(eager.root, {"x/9.bin": b"nine"}, project="q")
     other.clock = eager.clock
     assert other.verify().ok
@@ -138,7 +140,7 @@ def test_nothing_is_left_where_nothing_may_be(bed):
 
 
 def test_a_volume_that_cannot_be_written_is_verified_all_the_same(bed, monkeypatch):
-    monkeypatch.setattr(Volume, "made_state", lambda self, name: self.root.made_folder("no/such"))
+    monkeypatch.setattr(Volume, "made_state", lambda self, _: self.root.made_folder("no/such"))
     assert bed.verify().ok
 
 
