@@ -428,6 +428,11 @@ def test_a_status_is_no_verdict_but_an_absent_volume_is_an_error(filled, tmp_pat
     assert "is not there" in capsys.readouterr().err
 
 
+def test_a_volume_in_s3_is_not_walked(capsys):
+    assert run(["status", "--volume", "s3://v0l"]) == ExitCode.INPUT
+    assert "hint: mount it, or ask about what was promised: provision verify" in capsys.readouterr().err
+
+
 def test_a_volume_that_nobody_filled_shows_what_lies_there(volume, capsys):
     put(volume, "a/x", DATA)
 

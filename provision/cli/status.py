@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.cli import console, options, settings
+from provision.cli import console, options, settings, views
+from provision.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,12 @@ def command(
     With PROJECT, the lock beside the manifest is what was promised. Without, every lock that a fill has left on the
     volume. It reads no weights and judges nothing: exit 0 when it could look. `provision verify` judges.
     """
-    with options.json_errors(output):
+    with options.told_errors(output):
+        if volume is not None and volume.startswith(views.BUCKET):
+            raise InputError(
+                f"{volume} cannot be walked: listing a volume through S3 takes RunPod minutes",
+                hint="mount it, or ask about what was promised: provision verify PROJECT --volume s3://VOLUME_ID",
+            )
         found = _status(projects, Path(manifests), str(settings.volume_path(volume)), volume_size)
         _show(found, output)
 
