@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +218,19 @@ def test_no_link_is_followed(volume, tmp_path):
     Path(volume.path, "loop").symlink_to(".")
 
     assert look(volume).contents.used == 0
+
+
+@pytest.mark.system
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
+def test_what_is_mounted_below_a_volume_is_not_of_it(volume):
+    below = Path(volume.path, "other")
+    below.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", below], check=True)
+    try:
+        (below / "big").write_bytes(DATA)
+        assert look(volume).contents.used == 0
+    finally:
+        subprocess.run(["umount", below], check=True)
 
 
 def test_a_folder_that_lies_too_deep_is_said_not_to_have_been_looked_into(volume):
