@@ -98,9 +98,7 @@ def test_receipts_are_found_by_their_index_and_vouch_in_both_views(bed: Bed, tmp
 
 
 def test_a_hostile_index_names_nothing_elsewhere(bed: Bed):
-    bed.put(
-        ".provision/receipts/index.txt", b"../../x\n/etc/passwd\na/b\n\n\x00\ngood.jsonl\n..\n" + b"z" * 300
-    )
+    bed.put(".provision/receipts/index.txt", b"../../x\n/etc/passwd\na/b\n\n\x00\ngood.jsonl\n..\n" + b"z" * 300)
 
     with bed.view() as seen:
         assert seen.state_names("receipts") == ["good.jsonl"]
