@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provision.status import Contents, ModelStatus, Status, Tally
     from provision.volume.presence import Presence
 
-NAME_WIDTH = 32
+NAME_WIDTH = 28
 """Characters of a model's name that are shown."""
 
 QUIET = 300.0
@@ -66,7 +66,7 @@ def _rows(models: Sequence[ModelStatus]) -> Iterable[tuple[str, Kept]]:
 
 def _cells(kept: Kept, now: float) -> dict[str, str]:
     return {
-        "files": str(kept.promised.files),
+        "files": f"{kept.promised.files:,}",
         "promised": size_text(kept.promised.size),
         "present": size_text(kept.present.size),
         "proven": _number(kept.proven.files),
@@ -80,7 +80,7 @@ def _cells(kept: Kept, now: float) -> dict[str, str]:
 
 
 def _number(count: int) -> str:
-    return str(count) if count else "-"
+    return f"{count:,}" if count else "-"
 
 
 def _contents_lines(contents: Contents, now: float) -> list[str]:
