@@ -86,7 +86,7 @@ def _told(verification: Verification) -> str:
     named += [f"misfit {found.misfit.path} ({found.project}/{found.model})" for found in misfits[: NAMED - len(named)]]
     rest = len(bad) + len(misfits) - len(named)
     more = f", and {rest:,} more" if rest else ""
-    return f"{verification.volume}: {verdict(verification)}; {'; '.join(to_do)}: {', '.join(named)}{more}"
+    return f"{verification.volume}: {verdict(verification)} -> {'; '.join(to_do)}: {', '.join(named)}{more}"
 
 
 def _named(finding: Finding) -> str:

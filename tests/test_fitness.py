@@ -71,7 +71,7 @@ def test_a_missing_file_is_told_on_one_line_with_the_volume_and_what_to_run(fill
     (filled / "models/low.bin").unlink()
 
     assert fault(check("wan22-i2v", volume=str(filled))) == (
-        f"{filled}: 1 of 5 files is not as promised; provision fill wan22-i2v --volume {filled}: "
+        f"{filled}: 1 of 5 files is not as promised -> provision fill wan22-i2v --volume {filled}: "
         "missing models/low.bin (wan22-i2v/m)"
     )
 
