@@ -16,9 +16,12 @@ import pytest
 from volume_material import promised, receipt_for
 
 import provision
+from provision import fitness
+from provision.composition import Misfit, Rule
 from provision.errors import LockMissing, LockUnreadable, VerificationFailed, VolumeAbsent
 from provision.fitness import check
 from provision.lock import Lock, LockedFile, LockedModel, dumps
+from provision.verification.findings import Mode, ModelMisfit, Verification
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
 from provision.volume.receipts.writing import ReceiptWriter
@@ -94,6 +97,18 @@ def test_of_many_files_a_few_are_named_after_what_matters(filled):
     assert told.endswith(", and 2 more")
     assert told.count("missing models/") == 3
     assert told.index("provision fill") < told.index("missing")
+
+
+def test_a_model_whose_files_do_not_fit_together_is_named_with_what_shows_it():
+    misfit = Misfit(rule=next(iter(Rule)), path="model.safetensors.index.json", detail="")
+    found = ModelMisfit(project="wan22-i2v", model="m", misfit=misfit)
+    unfit = Verification(volume="/v", mode=Mode.QUICK, findings=(), misfits=(found,))
+
+    told = fitness._told(unfit)
+
+    assert told.startswith("/v: ")
+    assert "1 model does not fit together -> compare the manifest of wan22-i2v" in told
+    assert told.endswith(": misfit model.safetensors.index.json (wan22-i2v/m)")
 
 
 def test_an_absent_volume_is_not_a_missing_file(tmp_path):
