@@ -25,9 +25,9 @@ _TILES = 600
 _OK_SHARE, _BAD_SHARE, _MODEL_SHARE = 0.0006, 0.003, 0.01
 """Least shares of the map: below the first a file joins others; what is not ok, and a model, is drawn larger."""
 _HEAD, _GAP, _WORD, _LINE = 18.0, 2.0, 12.0, 15.0
-_SOME = 6
+_SOME = 8
 """Letters that are worth being shown of a longer name."""
-_LETTER = 0.61
+_LETTER = 0.62
 """Width of a letter, for each unit of its size: a guess that is rather too wide, so that words stay in their boxes."""
 
 
@@ -169,10 +169,12 @@ def _words(tile: _Tile, box: Box) -> list[Markup]:
     """As many lines as the box has room for; what is wrong before anything else, as a sign if need be."""
     lines = {"name": tile.label.removesuffix(".safetensors"), "size": size_text(tile.size)}
     if tile.state != State.OK:
-        state = tile.state if _letters(box.width) >= len(tile.state) else MARKS[tile.state]
+        state = tile.state if _breadth(tile.state) <= _room(box.width) else MARKS[tile.state]
         lines = {"state": state} | lines
-    fitted = [(kind, _fitted(line, box.width)) for kind, line in lines.items()]
-    fitted = [(kind, line) for kind, line in fitted if line][: max(int((box.height - 3) // _LINE), 0)]
+    fitted = [(kind, line if kind == "size" else _fitted(line, box.width)) for kind, line in lines.items()]
+    fitted = [(kind, line) for kind, line in fitted if line and _breadth(line) <= _room(box.width) + 0.7][
+        : max(int((box.height - 3) // _LINE), 0)
+    ]
     words = [_word(line, box.x + 5, box.y + _LINE * row - 2, kind) for row, (kind, line) in enumerate(fitted, 1)]
     if tile.state == State.OK or not words:
         return words
@@ -180,17 +182,26 @@ def _words(tile: _Tile, box: Box) -> list[Markup]:
     return [plate, *words]
 
 
-def _letters(width: float) -> int:
-    return int((width - 8) / (_WORD * _LETTER))
+def _room(width: float) -> float:
+    """How many letters of ordinary width fit."""
+    return (width - 8) / (_WORD * _LETTER)
+
+
+def _breadth(text: str) -> float:
+    """How many letters of ordinary width `text` is as wide as."""
+    return len(text) + sum(0.5 if letter in "MWmw%@" else 0.7 for letter in text if letter in "MWmw%@" or letter > "ᄀ")
 
 
 def _fitted(text: str, width: float) -> str:
     """`text`, cut in its middle to `width`, since names differ at their ends; "" where too little of it would fit."""
-    room = _letters(width)
-    text = shown(text, 300)
-    if len(text) <= room:
-        return text
-    return f"{text[: room // 2]}…{text[len(text) - (room - 1) // 2 :]}" if room >= _SOME else ""
+    whole = shown(text, 300)
+    if _breadth(whole) <= _room(width):
+        return whole
+    for kept in range(min(int(_room(width)), len(whole)) - 1, _SOME - 2, -1):
+        cut = f"{whole[: kept - kept // 2]}…{whole[len(whole) - kept // 2 :]}"
+        if _breadth(cut) <= _room(width) + 0.7:  # the ellipsis is no wide letter
+            return cut
+    return ""
 
 
 def _word(text: str, x: float, y: float, kind: str) -> Markup:

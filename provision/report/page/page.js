@@ -65,7 +65,7 @@
       `${rows.size.toLocaleString("en")} of ${total.toLocaleString("en")} files`;
   };
 
-  // A link to a file opens the table that it stands in.
+  // A link to a file opens the table that it stands in; some browsers do so themselves.
   const revealed = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     const details = target && target.closest("details");
