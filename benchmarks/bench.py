@@ -98,13 +98,13 @@ class Bench:
         """`hf cache verify`, which does nothing else."""
         return self.command(place, "hf", "cache", "verify", REPOSITORY, "--local-dir", "volume", code=code)
 
-    def hash_all(self, place: Path, files: Sequence[Path]) -> Command:
-        """sha256 of `files`, as many at once as there are cores."""
+    def hash_all(self, place: Path, files: Sequence[Path], program: tuple[str, ...] = ()) -> Command:
+        """sha256 of `files` with `hashing()`, or another `program`, as many at once as there are cores."""
         names = place / "names"
         names.write_bytes(b"\0".join(bytes(path) for path in files))
         script = 'names=$1 cores=$2; shift 2; exec xargs -0 -n 1 -P "$cores" "$@" < "$names"'
         cores = str(os.cpu_count() or 1)
-        argv = ("sh", "-c", script, "sh", str(names), cores, *hashing().argv)
+        argv = ("sh", "-c", script, "sh", str(names), cores, *(program or hashing().argv))
         return Command(argv=argv, cwd=place, environment=environment(self.hub, place))
 
     @contextmanager

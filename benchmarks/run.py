@@ -20,7 +20,7 @@ from material import MIB, prepare
 from measurement import CommandFailed
 from moving import flipped, killed
 from page import at_the_end, machine, page, table
-from verifying import verifying_full, verifying_quick
+from verifying import verifying_far, verifying_full, verifying_quick
 from wide import wide
 
 SCENARIOS = {
@@ -33,6 +33,7 @@ SCENARIOS = {
     "killed": killed,
     "flipped": flipped,
     "full": verifying_full,
+    "far": verifying_far,
     "quick": verifying_quick,
 }
 SIZES = (1024, 512, 256)

@@ -1,16 +1,18 @@
-"""Verification: every byte against `openssl dgst`, a worker's start against `import click`."""
+"""Verification: every byte against `openssl dgst`, near and from afar; a worker's start against `import click`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import hashing
 from material import write_weights
-from measurement import Contender, in_fresh_folder, measure, take_turns
+from measurement import Command, Contender, in_fresh_folder, measure, take_turns
 from page import Budget, Row, Section, cpu, peak, wall
 
 from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
@@ -18,8 +20,6 @@ from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench import Bench
     from measurement import Measurement
 
@@ -28,6 +28,18 @@ SHORT = 4  # times as many turns for what takes a blink
 
 TOLD_FULL = """\
 {material} in the page cache, all {cores} cores. `openssl dgst` hashes each file once and compares nothing."""
+
+TOLD_FAR = """\
+The same files, but each reader of one gets {rate} MiB/s and no more, as one does from a network volume: `far.c` makes
+every read wait. The peer hashes the files on all cores, each with one read after the other (Python's
+`hashlib.file_digest`)."""
+
+NO_COMPILER = "Not measured: `far.c`, which makes files far away, needs Linux and a C compiler (cc)."
+
+FAR_RATE = 767  # MiB/s: what one reader got from RunPod's network volume; sixteen got 3,445
+
+_FAR = Path(__file__).parent / "far.c"
+_ONE_BY_ONE = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256')"
 
 TOLD_QUICK = """\
 The whole process, from `exec` to exit. {few} files with headers of 90 kB, {many:,} with small ones."""
@@ -63,6 +75,36 @@ def _full(bench: Bench, place: Path) -> list[Measurement]:
         Contender(name=hashing().name, work=lambda _: measure(bench.hash_all(place, files))),
     ]
     return take_turns(contenders, bench.runs, bench.folder)
+
+
+def verifying_far(bench: Bench) -> Section:
+    """Every byte of the material, where each read has to be waited for."""
+    title = "Verify, full, from afar"
+    if shutil.which("cc") is None or sys.platform != "linux":
+        return Section(title=title, told=NO_COMPILER, rows=())
+    ours, peer = in_fresh_folder(bench.folder, lambda place: _far(bench, place))
+    rows = wall("wall", ours, peer), cpu("CPU", ours, peer), peak("peak memory", ours, peer, 150)
+    return Section(title=title, told=TOLD_FAR.format(rate=FAR_RATE), rows=rows)
+
+
+def _far(bench: Bench, place: Path) -> list[Measurement]:
+    measure(bench.fill(place, "modelscope"))
+    shim = place / "far.so"
+    words = ("cc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(_FAR), "-ldl")
+    measure(Command(argv=words, cwd=place, environment={"PATH": os.environ["PATH"]}))
+    bench.material.warm()
+    files = sorted((place / "volume").rglob("*.safetensors"))
+    one_by_one = bench.hash_all(place, files, (sys.executable, "-c", _ONE_BY_ONE))
+    contenders = [
+        Contender(name="provision", work=lambda _: measure(_from_afar(bench.verify(place, "--full", "--quiet"), shim))),
+        Contender(name="one by one", work=lambda _: measure(_from_afar(one_by_one, shim))),
+    ]
+    return take_turns(contenders, bench.runs, bench.folder)
+
+
+def _from_afar(command: Command, shim: Path) -> Command:
+    far = {"LD_PRELOAD": str(shim), "FAR_RATE": str(FAR_RATE)}
+    return replace(command, environment={**command.environment, **far})
 
 
 def verifying_quick(bench: Bench) -> Section:
