@@ -118,4 +118,4 @@ def test_a_header_without_end_is_given_up():
     (misfit,) = misfits(held)
 
     assert (misfit.rule, misfit.grave) == ("unchecked", False)
-    assert len(held.asked) == LIMIT
+    assert 0 < len(held.asked) <= LIMIT

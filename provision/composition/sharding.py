@@ -52,6 +52,7 @@ class _Set:
     path: str
     folder: _Folder
     format: str
+    tag: str | None
     single: str
     is_used: bool
 
@@ -95,6 +96,7 @@ def _set_of(contents: Contents, folder: _Folder, match: re.Match[str], tag: str 
         path=joined(folder.path, match[0]),
         folder=folder,
         format=match["format"],
+        tag=tag,
         single=single,
         is_used=comes_first and single not in contents.sizes,
     )
@@ -167,9 +169,10 @@ def _form(index: _Index, sharded: _Set) -> Iterator[Misfit]:
 
 def _shards_missing(sharded: _Set, shards: Sequence[str], present: Sequence[str]) -> Iterator[Misfit]:
     """With some shards and not others, weights are missing. With none nobody asked for these: grave only where a
-    reader comes to this index before it comes to the pickles that are there, and nothing where it comes to others.
+    reader comes to this index before it comes to the pickles that are there; no matter where it is a variant's, or
+    where others come first.
     """
-    if not present and not sharded.is_used and sharded.folder.has_weights:
+    if not present and sharded.folder.has_weights and (sharded.tag or not sharded.is_used):
         return
     held = set(present)
     missing = [shard for shard in shards if shard not in held]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from provision.composition.misfit import Contents
+
+
+STEPS: Final = 3_000_000
+"""Most things that are taken from one file: each costs a microsecond. Vocabularies of 256,000 words take a million."""
 
 
 class Ended(Exception):
@@ -13,7 +17,7 @@ class Ended(Exception):
 
 
 class TooFar(Exception):
-    """More blocks than a check may read."""
+    """More than a check may read."""
 
 
 class Window:
@@ -23,10 +27,13 @@ class Window:
         self.at, self.size = 0, contents.sizes[path]
         self._contents, self._path = contents, path
         self._block, self._blocks = block, blocks
-        self._data, self._start = b"", 0
+        self._data, self._start, self._steps = b"", 0, STEPS
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes, no more than a block. Raises Ended, TooFar."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise TooFar
         first = self.at - self._start
         if first + count > len(self._data):
             self._load(count)
