@@ -72,7 +72,7 @@ def test_the_verdict_the_volume_and_the_time_stand_at_the_head():
     text = "".join(shown(everything()).text)
 
     assert "6 of 9 files are not as promised" in text
-    assert "/runpod-volume: full verification: every byte was read" in text
+    assert "/runpod-volume: full verification: not every byte was read, see below" in text
     assert "2026-08-30 12:34 UTC" in text
 
 

@@ -11,7 +11,7 @@ from report_material import HIGH, HOSTILE, WHERE, all_well, everything, found, g
 from provision.report.document import verification_document
 from provision.report.findings import Paint, verification_lines
 from provision.report.wording import advice, damage_text, verdict
-from provision.verification.findings import Mode, State, Verification
+from provision.verification.findings import Mode, Note, State, Verification
 
 PLAIN = Paint(enabled=False)
 
@@ -32,6 +32,15 @@ def test_an_entrypoints_log_says_first_which_volume_and_how_it_was_looked_at():
     assert text_of(all_well()).splitlines()[0] == (
         "/runpod-volume: quick verification: sizes, headers and receipts; no weights were read"
     )
+
+
+def test_what_was_passed_over_is_not_called_read():
+    whole = all_well(mode=Mode.FULL)
+    young = replace(whole, notes=(Note(kind="max-age", text="2 files were proven less than 7 d ago"),))
+
+    assert text_of(whole).splitlines()[0] == "/runpod-volume: full verification: every byte was read"
+    for partly in (young, replace(whole, unread=1)):
+        assert "not every byte was read" in text_of(partly).splitlines()[0]
 
 
 def test_a_good_volume_ends_with_one_plain_sentence():

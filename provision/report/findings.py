@@ -9,12 +9,12 @@ from provision.progress import size_text
 from provision.report.tally import misfits_by_model, tallies, troubles
 from provision.report.wording import (
     NOBODY,
-    READING,
     advice,
     counted,
     files_in,
     misfit_advice,
     owner,
+    reading_text,
     verdict,
     wrong_parts,
 )
@@ -50,7 +50,7 @@ def verification_lines(verification: Verification, paint: Paint, where: str = ""
     `where` is what the proposed commands need besides, such as ` --volume DIR`. Of one model and state the first
     twenty files are named, and the rest is counted.
     """
-    lines = [f"{shown(verification.volume, 400)}: {READING[verification.mode]}"]
+    lines = [f"{shown(verification.volume, 400)}: {reading_text(verification)}"]
     lines += _table(tallies(verification), paint)
     for trouble in troubles(verification):
         lines += _trouble_lines(trouble, paint, where)

@@ -18,12 +18,12 @@ from provision.report.tally import misfits_by_model, tallies, troubles
 from provision.report.wording import (
     MEANING,
     NOBODY,
-    READING,
     advice,
     counted,
     files_in,
     misfit_advice,
     owner,
+    reading_text,
     verdict,
     wrong_parts,
 )  # fmt: skip
@@ -124,7 +124,7 @@ def step_summary(verification: Verification, where: str = "") -> str:
     """
     mark = "✅" if verification.ok else "❌"
     head = f"### {mark} provision verify: {verdict(verification)}\n"
-    volume = f"<p>{_code(verification.volume)}: {escape(READING[verification.mode])}</p>\n"
+    volume = f"<p>{_code(verification.volume)}: {escape(reading_text(verification))}</p>\n"
     blocks = [head, volume, _table(tallies(verification))]
     blocks += [_trouble(trouble, where) for trouble in troubles(verification)]
     blocks += [_misfits(misfits) for misfits in misfits_by_model(verification)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from provision.progress import size_text
-from provision.report.wording import MEANING, READING, advice, misfit_advice, owner, verdict, wrong_parts
+from provision.report.wording import MEANING, advice, misfit_advice, owner, reading_text, verdict, wrong_parts
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class _Suites:
             ET.SubElement(suite, "system-err")
 
     def _said(self, key: tuple[str, str]) -> Iterable[str]:
-        yield f"{self._verification.volume}: {READING[self._verification.mode]}"
+        yield f"{self._verification.volume}: {reading_text(self._verification)}"
         for found in self._verification.misfits:
             if (found.project, found.model) == key and not found.misfit.grave:
                 yield f"{found.misfit.rule}: {found.misfit.path}: {found.misfit.detail}"

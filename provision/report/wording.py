@@ -11,13 +11,11 @@ from provision.verification.findings import Mode, State
 if TYPE_CHECKING:
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
-READING = {
+_READING = {
     Mode.FULL: "full verification: every byte was read",
     Mode.QUICK: "quick verification: sizes, headers and receipts; no weights were read",
     Mode.SAMPLE: "sample verification: some pieces, taken at random, were read",
 }
-"""What each mode did, as a phrase after the volume's name."""
-
 MEANING = {
     State.OK: "as promised",
     State.MISSING: "nothing stands there",
@@ -56,6 +54,14 @@ _ADVICE = {
 }
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RANGES = 4
+
+
+def reading_text(verification: Verification) -> str:
+    """What was done, as a phrase after the volume's name. It does not claim to have read what was passed over."""
+    is_partly = verification.unread or any(note.kind == "max-age" for note in verification.notes)
+    if verification.mode is Mode.FULL and is_partly:
+        return "full verification: not every byte was read, see below"
+    return _READING[verification.mode]
 
 
 def advice(state: State, project: str, where: str = "") -> str:

@@ -12,13 +12,13 @@ from provision.report.page.markup import Markup, element, joined
 from provision.report.tally import misfits_by_model, troubles
 from provision.report.wording import (
     MEANING,
-    READING,
     advice,
     counted,
     damage_text,
     files_in,
     misfit_advice,
     owner,
+    reading_text,
     verdict_parts,
     wrong_parts,
 )
@@ -49,7 +49,7 @@ def head(verification: Verification, made_at: datetime) -> Markup:
             element("p", {"class": "made"}, f"provision verify · {made_at:%Y-%m-%d %H:%M} UTC"),
             element("h1", {"class": kind}, sign, element("span", None, first)),
             *(element("p", {"class": "besides"}, part) for part in rest),
-            element("p", {"class": "volume"}, volume, f": {READING[verification.mode]}"),
+            element("p", {"class": "volume"}, volume, f": {reading_text(verification)}"),
         ]
     )
 
