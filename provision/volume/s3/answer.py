@@ -51,7 +51,8 @@ def facts_of(answer: Answer, what: str) -> ObjectFacts:
 
 
 def _strong(etag: str | None) -> str | None:
-    return etag if etag and not etag.startswith("W/") else None
+    """`etag`, where it tells one content from another: not a weak one, nor the empty one that SeaweedFS sends."""
+    return etag if etag and not etag.startswith("W/") and etag.strip('"') else None
 
 
 def content_range(answer: Answer) -> tuple[int, int, int | None] | None:
