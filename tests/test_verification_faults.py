@@ -161,7 +161,6 @@ def test_ten_thousand_small_files_are_verified_in_every_mode_within_seconds(tmp_
         assert time.monotonic() - began < 20
 
 
-@pytest.mark.slow
 def test_a_sparse_gibibyte_is_read_within_150_mebibytes(tmp_path):
     bed = bed_of(tmp_path / "volume", {"0.bin": b"", "1.bin": b""})
     for name in ("0.bin", "1.bin"):

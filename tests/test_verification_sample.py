@@ -36,7 +36,9 @@ def test_all_pieces_are_read_where_the_share_is_all(bed):
     )
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.001, 1), (0.1, 1), (0.11, 2), (0.5, 5), (0.51, 6), (1.0, 10)])
+@pytest.mark.parametrize(
+    ("share", "count"), [(0.001, 1), (0.1, 1), (0.11, 2), (0.5, 5), (0.51, 6), (0.7, 7), (1.0, 10)]
+)
 def test_so_many_pieces_are_read_rounded_up(bed, share, count):
     assert note(bed.verify("sample", share=share)).startswith(f"{count} of 10 pieces")
 

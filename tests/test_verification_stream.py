@@ -105,6 +105,25 @@ def test_what_is_read_ahead_is_bounded_for_all_files_together(files):
         blocks.close()
 
 
+def test_a_second_file_gets_its_half_and_the_last_one_alone_gets_all():
+    readers = slow_readers(2)
+    data = content(4.0)
+    first, second = (readers.blocks(Slow(data), len(data)) for _ in range(2))
+    next(first)
+    for _ in range(12):
+        next(second)
+        next(first)
+    whole = ROOM // readers._block
+    assert readers._left in {0, -1}  # the first buffer of a stream is never refused
+    held = [blocks.gi_yieldfrom.gi_frame.f_locals["self"] for blocks in (first, second)]
+    assert [one._under_way + len(one._here) <= whole // 2 for one in held] == [True, True]
+    first.close()
+    for _ in range(3):
+        next(second)
+    assert held[1]._under_way + len(held[1]._here) >= whole - 2
+    second.close()
+
+
 def test_a_file_that_ends_early_ends_early():
     data = content(1.0)[: 3 * BLOCK + 5]
     for readers in (slow_readers(), Readers(2, Stop(), ahead=False)):

@@ -10,7 +10,7 @@ from provision.verification.header import header_finding, size_finding
 from provision.verification.reading import patiently
 from provision.volume.mount import Volume
 from provision.volume.paths import parent_and_name
-from provision.volume.receipts import trusted
+from provision.volume.receipts import is_revoked, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,8 +110,10 @@ def _vouched(promise: Promise, found: Facts, receipt: Receipt | None) -> Finding
     """Whether a receipt speaks for a file that looks right."""
     if receipt is None:
         return promise.found(State.UNPROVEN, detail="it looks right, but nothing vouches for it")
+    if is_revoked(receipt):
+        return promise.found(State.UNPROVEN, detail="it was found damaged, and not repaired since: provision fill does")
     if not trusted(receipt, found):
-        return promise.found(State.UNPROVEN, detail="it was touched, or found damaged, since it was proven")
+        return promise.found(State.UNPROVEN, detail="it was changed, or replaced, since it was proven")
     if receipt.sha256 != promise.file.sha256:
         return promise.found(State.DIGEST, promise.file.sha256, receipt.sha256, "another version was proven here")
     return promise.found(State.OK)

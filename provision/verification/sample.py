@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from provision.volume.view import Readable, View
 
 READ_SIZE = 1024 * 1024
-"""Bytes of one read."""
+"""Bytes of one read; less where very many are under way."""
+
+ROOM = 32 * 1024 * 1024
+"""Bytes that are read at once, all reads together."""
 
 IN_FLIGHT = 16
 """Pieces of a mounted volume that are read at once."""
@@ -73,7 +76,7 @@ def verify_sample(
         return findings, []
     known = _known(promises, findings, receipts)
     total = sum(one.count for one in known)
-    drawn = _drawn(known, math.ceil(reading.share * total), reading.draw)
+    drawn = _drawn(known, math.ceil(round(reading.share * total, 6)), reading.draw)
     refuted, read = _read_all(view, drawn, receipts, reading)
     told = [_verdict(promise, finding, refuted) for promise, finding in zip(promises, findings, strict=True)]
     return told, [_note(sum(len(indices) for _, indices in drawn), total, read)]
@@ -128,8 +131,8 @@ def _read_all(
     view: View, drawn: Sequence[_Draw], receipts: Mapping[str, Receipt], reading: Reading
 ) -> tuple[dict[tuple[str, str], list[_Compared]], int]:
     """What was refuted, by target and sha256; and how many bytes were read."""
-    reader = _Reader(view, reading)
     width = max(reading.files_at_once, IN_FLIGHT if isinstance(view, Volume) else 1)
+    reader = _Reader(view, reading, min(READ_SIZE, ROOM // width))
     reading.progress.begin("sample", sum(_size(one, indices) for one, indices in drawn))
     try:
         compared = [found for found in Crew(width, reader.read, reading.stop).run(drawn) if found is not None]
@@ -155,8 +158,8 @@ def _size(one: Known, indices: Sequence[int]) -> int:
 class _Reader:
     """Reads pieces and compares them, on any thread."""
 
-    def __init__(self, view: View, reading: Reading) -> None:
-        self._view, self._reading = view, reading
+    def __init__(self, view: View, reading: Reading, read_size: int) -> None:
+        self._view, self._reading, self._read_size = view, reading, read_size
         self._enough = False
 
     def read(self, drawn: _Draw) -> _Compared | None:
@@ -201,7 +204,7 @@ class _Reader:
         return piece.hexdigest() == one.receipt.pieces[index]
 
     def _blocks(self, opened: Readable, begin: int, end: int) -> Iterator[memoryview]:
-        buffer = new_buffer(min(READ_SIZE, end - begin))
+        buffer = new_buffer(min(self._read_size, end - begin))
         while begin < end:
             self._reading.stop.check()
             count = opened.read_into(begin, buffer[: end - begin])
