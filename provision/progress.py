@@ -233,7 +233,7 @@ def size_text(count: int) -> str:
 
 def count_text(count: int) -> str:
     """A number of things for people: `310 k`, `22.7 M`, `14.3 B`."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return str(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -13,8 +14,10 @@ from provision.crew import Stop
 from provision.errors import Interrupted
 from provision.progress import Silent
 from provision.verification import full, verify
+from provision.verification.records import VERIFYING
 from provision.volume.mount import Volume
-from provision.volume.receipts import read_receipts
+from provision.volume.receipts import read_receipts, receipt_of
+from provision.volume.receipts.writing import ReceiptWriter
 
 DAY = 86_400.0
 
@@ -36,7 +39,7 @@ class Counting(Silent):
 
 
 def records(bed):
-    folder = bed.root / ".provision/verifying"
+    folder = bed.runs / ".provision/verifying"
     return sorted(folder.glob("*.jsonl")) if folder.exists() else []
 
 
@@ -132,6 +135,20 @@ def test_a_first_fault_that_ends_the_run_keeps_its_record(bed):
     assert len(records(bed)) == 1
     found = bed.verify()
     assert notes(found)["resumed"].startswith("2 files (")
+
+
+def test_what_the_volume_says_of_a_run_spares_no_file(bed):
+    """Who can write to the volume must not make a full verification pass."""
+    flip(bed.at("models/0.bin"))
+    with Volume.open(str(bed.root)) as volume, ReceiptWriter(volume, bed.clock, folder=VERIFYING) as forged:
+        forged.add(receipt_of(bed.files[0], bed.at("models/0.bin").stat(), (), bed.clock()))
+    assert bed.states()["models/0.bin"] == "digest"
+
+
+def test_a_volume_that_takes_no_receipts_is_gone_on_with_all_the_same(eager):
+    """A worker mounts it for reading only."""
+    shutil.rmtree(eager.root / ".provision")
+    assert notes(eager.verify())["resumed"].startswith("2 files (")
 
 
 def test_nothing_is_left_where_nothing_may_be(bed):

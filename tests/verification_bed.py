@@ -63,9 +63,15 @@ class Bed:
 
     def verify(self, mode: Mode | str = Mode.FULL, *, records: bool = True, **asked: Any) -> Verification:
         """A verification in this process; it leaves records but where `records` is False."""
-        with Volume.open(str(self.root)) as volume:
+        with Volume.open(str(self.root)) as volume, Volume.open(str(self.runs), create=True) as runs:
             asked.setdefault("clock", self.clock)
-            return verify(volume, self.locks, reading(mode, records=volume if records else None, **asked))
+            left = {"records": volume, "run": runs} if records else {}
+            return verify(volume, self.locks, reading(mode, **left, **asked))
+
+    @property
+    def runs(self) -> Path:
+        """Where this machine keeps the records of runs under way."""
+        return self.root.with_name("runs")
 
     def states(self, mode: Mode | str = Mode.FULL, **asked: Any) -> dict[str, str]:
         """The state of each file."""
@@ -152,11 +158,11 @@ class Told(Silent):
         print("reading", name, flush=True)
         return self
 
-with Volume.open(root) as volume:
+with Volume.open(root) as volume, Volume.open(root + "/../runs", create=True) as runs:
     reading = Reading(
         mode=Mode(asked.pop("mode", "full")), files_at_once=asked.pop("files_at_once", 1), progress=Told(), stop=stop,
         clock=time.time, retry=Retry(patience=Patience(attempts=2, first_wait=0.0), sleep=lambda _: None),
-        records=volume, **asked,
+        records=volume, run=runs, **asked,
     )
     done = verify(volume, [lock], reading)
 document = {

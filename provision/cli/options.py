@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,6 +70,14 @@ quiet = click.option("--quiet", "-q", is_flag=True, help="No progress, no messag
 def show(lines: list[str], document: dict[str, Any], output: str) -> None:
     """The report, in the form that was asked for, on stdout."""
     console.out(json.dumps(document, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
+
+
+def where() -> str:
+    """The volume as it was given on the command line, for the commands that a report proposes."""
+    context = click.get_current_context()
+    given = context.params["volume"]
+    on_command_line = context.get_parameter_source("volume") is click.core.ParameterSource.COMMANDLINE
+    return f" --volume {shlex.quote(given)}" if given and on_command_line else ""
 
 
 @contextmanager

@@ -30,10 +30,15 @@ def volume_path(given: str | None) -> Path:
     """The volume's root: `--volume` (or PROVISION_VOLUME, through click), else the first of MOUNTS that is a mount.
 
     Raises:
-        InputError: it is the root of the file system.
+        InputError: it is the root of the file system, or no folder at all.
         VolumeAbsent: none was given and none is mounted.
     """
     if given:
+        if given.startswith("s3://"):
+            raise InputError(
+                f"`{given}` can only be verified through S3: this needs a mounted volume",
+                hint="run it in a pod that has the volume attached, with --volume DIR",
+            )
         if Path(given).resolve() == Path("/"):
             raise InputError(f"`{given}` is the root of this machine, no volume", hint="is a variable in it empty?")
         return Path(given)

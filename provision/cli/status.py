@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,12 +72,4 @@ def _show(found: Status, output: str) -> None:
     if output == "json":
         options.show([], status_document(found), "json")
     else:
-        options.show(status_lines(found, Paint(enabled=console.colour()), _where()), {}, "text")
-
-
-def _where() -> str:
-    """The volume as it was given on the command line, for the commands that a report proposes."""
-    context = click.get_current_context()
-    given = context.params["volume"]
-    on_command_line = context.get_parameter_source("volume") is click.core.ParameterSource.COMMANDLINE
-    return f" --volume {shlex.quote(given)}" if given and on_command_line else ""
+        options.show(status_lines(found, Paint(enabled=console.colour()), options.where()), {}, "text")

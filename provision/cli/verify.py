@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import shlex
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,8 +101,9 @@ def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
     with views.opened(volume, reading.stop) as (view, mounted):
         named = _named(projects, manifests)
         locks = list(named) if projects else _left(view, is_mounted=is_mounted)
-        reading = replace(reading, records=mounted, promised=_further(view) if asked.strict and is_mounted else ())
-        verification = verify(view, locks, reading)
+        with views.runs(view) if reading.mode == "full" else nullcontext() as run:
+            promised = _further(view) if asked.strict and is_mounted else ()
+            verification = verify(view, locks, replace(reading, records=mounted, run=run, promised=promised))
         if projects:
             notes = (*copy_notes(view, locks), *verification.notes)
             verification = replace(verification, notes=notes)
@@ -175,15 +176,7 @@ def _further(view: View) -> tuple[Lock, ...]:
 
 def _report(verification: Verification, locks: Mapping[Lock, Path | None], asked: _Asked) -> None:
     files = {lock.project: path for lock, path in locks.items() if path is not None}
-    reported = reports.Reported(verification=verification, locks=tuple(locks), where=_where(), files=files)
+    reported = reports.Reported(verification=verification, locks=tuple(locks), where=options.where(), files=files)
     for path in asked.files:
         reports.write(reported, path)
     reports.show(reported, asked.output)
-
-
-def _where() -> str:
-    """The volume as it was given on the command line, for the commands that a report proposes."""
-    context = click.get_current_context()
-    given = context.params["volume"]
-    on_command_line = context.get_parameter_source("volume") is click.core.ParameterSource.COMMANDLINE
-    return f" --volume {shlex.quote(given)}" if given and on_command_line else ""

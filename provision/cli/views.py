@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.cli import console, settings
-from provision.errors import InputError
+from provision.errors import InputError, VolumeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,24 @@ def opened(named: Named, stop: Stop) -> Iterator[tuple[View, Volume | None]]:
 
     with Volume.open(str(settings.volume_path(named.volume))) as volume:
         yield volume, volume
+
+
+@contextmanager
+def runs(view: View) -> Iterator[Volume | None]:
+    """The folder of this machine where verifications of `view` that are under way keep their records; None where it
+    cannot be had.
+    """
+    from provision.digest import sha256_of
+    from provision.volume.mount import Volume
+
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - as volume_path
+    with ExitStack() as stack:
+        try:
+            place = os.path.join(home, "provision", "verifying", sha256_of(view.path.encode())[:16])  # noqa: PTH118
+            folder = stack.enter_context(Volume.open(place, create=True))
+        except VolumeError:
+            folder = None
+        yield folder
 
 
 def _bucket(named: Named, stop: Stop) -> S3View:

@@ -124,9 +124,7 @@ def _pickle_notes(promises: Sequence[Promise]) -> list[Note]:
     return pickle_notes(promises)
 
 
-def _unfit(
-    view: View, locks: Sequence[Lock], findings: Sequence[Finding], reading: Reading
-) -> Sequence[ModelMisfit]:
+def _unfit(view: View, locks: Sequence[Lock], findings: Sequence[Finding], reading: Reading) -> Sequence[ModelMisfit]:
     """What does not fit together. Only asked where all bytes are read: what fits is decided by them, so whoever trusts
     a receipt may trust what was found then.
     """

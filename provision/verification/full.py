@@ -40,10 +40,10 @@ def verify_full(
     once = {(promise.file.target, promise.file.sha256): promise for promise in promises}
     order = sorted(once.values(), key=lambda promise: -promise.file.size)
     reading.progress.begin("verify", sum(promise.file.size for promise in order))
-    unfinished = Unfinished(view, {promise.file.target for promise in order}, reading.clock())
+    unfinished = Unfinished(reading.run, {promise.file.target for promise in order}, reading.clock())
     with (
         Records(reading.records, reading.clock, receipts) as records,
-        Records(reading.records, reading.clock, folder=VERIFYING) as run,
+        Records(reading.run, reading.clock, folder=VERIFYING) as run,
     ):
         reader = _Reader(view, receipts, reading, (records, run, unfinished))
         found = reader.read_all(order)
@@ -95,7 +95,9 @@ class _Reader:
             what = f"{_count_text(self._resumed)} read by a verification that was cut short, and not again"
             notes.append(Note(kind="resumed", text=what))
         if self._young:
-            what = f"{_count_text(self._young)} proven within {_age_text(self._reading.max_age or 0)}, and not read again"
+            what = (
+                f"{_count_text(self._young)} proven within {_age_text(self._reading.max_age or 0)}, and not read again"
+            )
             notes.append(Note(kind="max-age", text=what))
         return notes
 
@@ -144,14 +146,14 @@ class _Reader:
         return wrong or promise.found(State.OK)
 
     def _spared(self, promise: Promise, found: Facts) -> list[int] | None:
-        """Where a file is counted that need not be read; None when it must be. A receipt that still fits speaks for it
-        in any case.
-        """
+        """Where a file is counted that need not be read; None when it must be: as when a receipt speaks against it."""
         receipt = self._receipts.get(promise.file.target)
-        if receipt is None or receipt.sha256 != promise.file.sha256 or not trusted(receipt, found):
+        if receipt is not None and (receipt.sha256 != promise.file.sha256 or not trusted(receipt, found)):
             return None
         if not self._reading.anew and self._unfinished.proves(promise, found):
             return self._resumed
+        if receipt is None:
+            return None
         age = self._reading.max_age
         return self._young if age is not None and is_recent(receipt, age, self._reading.clock()) else None
 

@@ -25,7 +25,9 @@ T = TypeVar("T")
 class Reading:
     """How to verify. `clock` tells seconds since the epoch, for receipts; `retry` is for trouble of the file system.
 
-    `records` is the mounted volume that takes receipts, and the record of a run under way; None: nothing is left.
+    `records` is the mounted volume that takes receipts; None: nothing is left.
+    `run`, full mode: where the record of a run under way is kept, in the shape of a volume; None: nowhere. It is this
+    machine's own folder, not the volume: who may write to that must not be able to spare a file from being read.
     `max_age`, full mode: what a receipt proves that is no older, in seconds, is not read again.
     `anew`, full mode: what a verification that was cut short has read is read again.
     `share` of all pieces are read in sample mode, more than 0 and at most 1; `draw` draws them.
@@ -42,6 +44,7 @@ class Reading:
     clock: Callable[[], float]
     retry: Retry
     records: Volume | None = None
+    run: Volume | None = None
     max_age: float | None = None
     anew: bool = False
     share: float = 1.0

@@ -1,7 +1,8 @@
-"""What a verification leaves on the volume: receipts, and while a full one is under way, the record of its run.
+"""What a verification leaves: receipts on the volume, and while a full one is under way, the record of its run.
 
-The record lies in `.provision/verifying`, in the form of receipts without pieces. The run that ends by itself takes it
-away. One that is killed leaves it, and the next full run need not read again what the record proves.
+The record lies on this machine, where those who may write to the volume do not reach it, in the form of receipts
+without pieces. The run that ends by itself takes it away. One that is killed leaves it, and the next full run need not
+read again what the record proves.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from provision.volume.receipts import RECEIPTS, is_file_of_receipts, lines_of, m
 from provision.volume.receipts.writing import ReceiptWriter, drop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from provision.verification.findings import Promise
@@ -87,12 +88,10 @@ class Unfinished:
     taken away, too: should it be killed later, it begins anew.
     """
 
-    def __init__(self, view: View, targets: Container[str], now: float) -> None:
+    def __init__(self, view: View | None, targets: Container[str], now: float) -> None:
         self.names: list[str] = []
         self._proven: dict[str, Receipt] = {}
-        for name in sorted(filter(is_file_of_receipts, view.state_names(VERIFYING))):
-            found: dict[str, Receipt] = {}
-            merge(found, lines_of(partial(view.open_file, f"{STATE_FOLDER}/{VERIFYING}/{name}")) or (), now)
+        for name, found in _found(view, now) if view is not None else ():
             ours = {target: one for target, one in found.items() if target in targets}
             if ours or all(not is_recent(one, DAY, now) for one in found.values()):
                 self.names.append(name)
@@ -102,6 +101,15 @@ class Unfinished:
         """Whether one of them has read these very bytes, which `found` describes."""
         proof = self._proven.get(promise.file.target)
         return proof is not None and proof.sha256 == promise.file.sha256 and trusted(proof, found)
+
+
+def _found(view: View, now: float) -> Iterator[tuple[str, dict[str, Receipt]]]:
+    """What each file of the record says. One that cannot be had says nothing."""
+    with suppress(VolumeError):
+        for name in sorted(filter(is_file_of_receipts, view.state_names(VERIFYING))):
+            found: dict[str, Receipt] = {}
+            merge(found, lines_of(partial(view.open_file, f"{STATE_FOLDER}/{VERIFYING}/{name}")) or (), now)
+            yield name, found
 
 
 def is_recent(receipt: Receipt, age: float, now: float) -> bool:
