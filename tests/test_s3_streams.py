@@ -90,6 +90,7 @@ def test_a_file_comes_in_few_requests_and_a_piece_of_it_in_its_own(bed: Bed):
         file.read_into(2 * MIB, memoryview(bytearray(5)))
 
     assert whole <= 5
+    assert all("If-Match" in one.headers for one in bed.s3.asked("a.bin", "GET"))
     assert bed.s3.log[-1].range == f"bytes={2 * MIB}-{2 * MIB + 4}"
 
 
