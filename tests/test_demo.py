@@ -133,7 +133,7 @@ def test_damage_that_is_not_there_ends_the_demo_as_a_fault(play, monkeypatch, to
     monkeypatch.setattr(chapters, "flip", lambda *_: None)
     with pytest.raises(ProvisionError, match="not come out as told: exit code 3 was expected, 0 came"):
         play()
-    assert "   | demo: 4 of 4 files ok, 2 models, 84.9 MB" in told[-5:]
+    assert "   | all 4 files as promised" in told[-5:]
 
 
 @pytest.mark.slow
