@@ -37,11 +37,11 @@ def test_a_file_that_is_a_byte_short_is_grave():
 
 
 def test_the_alignment_that_the_file_says_counts():
-    tensors = [("a", (4,), F16, 0), ("b", (4,), F16, 64)]
-    pair = gguf_number("general.alignment", 64)
+    tensors = [("a", (4,), F16, 0), ("b", (4,), F16, 4096)]
+    pair = gguf_number("general.alignment", 4096)
 
-    assert only(gguf(tensors, [pair], data=72, alignment=64)) == []
-    assert only(gguf(tensors, [pair], data=71, alignment=64)) == ["gguf-too-short!"]
+    assert only(gguf(tensors, [pair], data=4104, alignment=4096)) == []
+    assert only(gguf(tensors, [pair], data=4103, alignment=4096)) == ["gguf-too-short!"]
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,11 @@ def graph_of(*tensors: bytes) -> bytes:
         field(5, field(5, outside("gone"))),
         field(5, field(10, outside("gone"))),
         field(5, field(22, field(1, outside("gone")))),
+        field(5, field(23, field(2, outside("gone")))),
         field(5, field(6, graph_of(outside("gone")))),
         field(5, field(11, field(1, field(5, field(5, outside("gone")))))),
     ],
-    ids=["constant", "list", "sparse", "branch", "constant-in-a-branch"],
+    ids=["constant", "list", "sparse", "sparse-list", "branch", "constant-in-a-branch"],
 )
 def test_tensors_are_found_wherever_they_can_be(node):
     assert rules({"m.onnx": onnx(nodes=[node])}) == ["onnx-data-missing!"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 
 import pytest
 from composition_bed import found, gguf, onnx, tensors, text
 from hub_listings import LISTINGS
 
+from provision.composition import Rule
 from provision.manifest.globs import matches
 from provision.manifest.variants import usable
 
@@ -77,6 +79,12 @@ def _pipeline(paths: Sequence[str]) -> bytes:
     folders = {path.partition("/")[0] for path in paths}
     parts = {name: pair for name, pair in _CLASSES.items() if name in folders}
     return text(_class_name="SomePipeline", image_encoder=[None, None], boundary_ratio=0.9, **parts)
+
+
+def test_every_rule_is_on_the_page():
+    page = (Path(__file__).parent.parent / "docs/manifest.md").read_text()
+
+    assert [rule for rule in Rule if f"`{rule.value}`" not in page and rule is not Rule.PICKLE_DANGEROUS] == []
 
 
 @pytest.mark.parametrize("repository", LISTINGS)
