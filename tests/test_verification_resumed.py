@@ -47,15 +47,12 @@ def notes(found):
     return {note.kind: note.text for note in found.notes if note.kind != "pickle"}
 
 
-def killed_in_the_third(bed, place, number=signal.SIGKILL, **asked):
-    """A verification in a process of its own that is ended by a signal, with two files proven."""
-    process = start(bed, place, **asked)
-    with process:
+def ended_at(bed, place, target, number=signal.SIGKILL):
+    """A verification in a process of its own that is ended by a signal when it begins to read `target`."""
+    with start(bed, place, halt=target) as process:
         for line in process.stdout:
-            if line.startswith("reading models/2.bin"):
+            if line == f"reading {target}\n":
                 process.send_signal(number)
-                break
-        process.stdout.read()
     return process.returncode
 
 
@@ -163,7 +160,7 @@ def test_a_volume_that_cannot_be_written_is_verified_all_the_same(bed, monkeypat
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_real_process_that_is_ended_by_a_signal_goes_on_where_it_was(bed, tmp_path, number):
-    assert killed_in_the_third(bed, tmp_path, number) in {-9, 130}
+    assert ended_at(bed, tmp_path, "models/2.bin", number) in {-9, 130}
     lines = [line for path in records(bed) for line in path.read_text().splitlines()]
     if number == signal.SIGTERM:  # which is told in time, and flushes
         assert len(lines) == 2
@@ -175,16 +172,11 @@ def test_a_real_process_that_is_ended_by_a_signal_goes_on_where_it_was(bed, tmp_
 
 def test_a_kill_in_the_middle_of_many_loses_only_what_was_not_flushed(tmp_path):
     bed = bed_of(tmp_path / "volume", {f"{index:04}.bin": b"%d" % index for index in range(2_000)})
-    process = start(bed, tmp_path)
-    with process:
-        for count, _ in enumerate(process.stdout):
-            if count == 1_500:
-                process.kill()
-                break
-        process.stdout.read()
+    # The largest are read first: those with four digits, then those with three.
+    assert ended_at(bed, tmp_path, "models/0500.bin") == -9
     found = notes(bed.verify(clock=time.time))
     count = int(found["resumed"].split(" ")[0].replace(",", ""))
-    assert 1_024 <= count <= 1_536
+    assert count == 1_280  # of 1,400: they are flushed 256 at once
     assert records(bed) == []
 
 

@@ -140,7 +140,7 @@ def sizes(*pieces: float) -> dict[str, bytes]:
 
 
 _PROCESS = """
-import json, pathlib, signal, sys, time
+import json, pathlib, signal, sys, threading, time
 from provision.crew import Stop
 from provision.errors import ProvisionError
 from provision.lock import loads
@@ -150,12 +150,14 @@ from provision.verification import Mode, Reading, verify
 from provision.volume.mount import Volume
 
 root, lock, asked = sys.argv[1], loads(pathlib.Path(sys.argv[2]).read_bytes(), file="lock"), json.loads(sys.argv[3])
-stop = Stop()
+stop, halt = Stop(), asked.pop("halt", None)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 
 class Told(Silent):
     def task(self, name, size):
         print("reading", name, flush=True)
+        if name == halt:
+            threading.Event().wait()  # until it is killed
         return self
 
 with Volume.open(root) as volume, Volume.open(root + "/../runs", create=True) as runs:
@@ -175,7 +177,9 @@ print(json.dumps(document), flush=True)
 
 
 def start(bed: Bed, place: Path, variables: Mapping[str, str] | None = None, **asked: Any) -> subprocess.Popen[str]:
-    """A verification of the bed's first lock in a process of its own; it says what it begins to read."""
+    """A verification of the bed's first lock in a process of its own; it says what it begins to read, and reads no
+    further than `halt`, where that is asked.
+    """
     (place / "lock").write_text(dumps(bed.locks[0]))
     return subprocess.Popen(
         [sys.executable, "-c", _PROCESS, str(bed.root), str(place / "lock"), json.dumps(asked)],
