@@ -10,14 +10,21 @@ help:  ## what there is to do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # uv makes the environment faster where it is installed; without it python3's own venv and pip do the same.
-$(VENV)/.ready: pyproject.toml
+define environment
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	  uv pip install --quiet --python $(BIN)/python -e '.[$(1)]'; \
 	else \
-	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'; \
 	fi
 	@touch $@
+endef
+
+$(VENV)/.ready: pyproject.toml
+	$(call environment,dev)
+
+$(VENV)/.ready-system: $(VENV)/.ready
+	$(call environment,system)
 
 demo: $(VENV)/.ready  ## the whole story on this machine, with real weights
 	@$(BIN)/provision demo
@@ -26,8 +33,8 @@ test: $(VENV)/.ready  ## all tests that need nothing but python3
 	$(BIN)/python -m pytest -q -m "not system" -n auto --dist loadfile
 	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
 
-test-system: $(VENV)/.ready  ## tests that need Debian packages or root (.ci/run installs them)
-	$(BIN)/python -m pytest -q -m system
+test-system: $(VENV)/.ready-system  ## tests that need Debian packages or root (.ci/run installs them)
+	$(BIN)/python -m pytest -q -m system -n 2 --dist loadfile
 
 lint: $(VENV)/.ready  ## ruff, and mypy --strict
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 NAME = "acme/weights"
 TOKEN = "hf_markmarkmarkmark"
 NOW = 1_790_000_000.0
-SMALL, BIG, PLAIN, EMPTY, WIDE = "small.gguf", "big.gguf", "config.json", "empty.bin", "wide.gguf"
+SMALL, BIG, PLAIN, EMPTY, WIDE = "small.npy", "big.npy", "notes.md", "empty.bin", "wide.npy"
 SIZES = {SMALL: 200_000, BIG: 2 * PIECE_SIZE + 1_000_003, PLAIN: 3_000, EMPTY: 0, WIDE: 7 * PIECE_SIZE + 500_009}
 USUAL = (SMALL, BIG, PLAIN, EMPTY)
 """What most tests need; WIDE has pieces for many connections, and takes its time."""
@@ -296,7 +296,7 @@ def _assert_the_token_stays_at_home(bed: Bed, result: Result) -> None:
             assert "authorization" not in request.headers
             assert "cookie" not in request.headers
     for path in bed.volume.rglob("*"):
-        if path.is_file() and (path.stat().st_size < 1_000_000 or not path.name.endswith(".gguf")):
+        if path.is_file() and (path.stat().st_size < 1_000_000 or not path.name.endswith(".npy")):
             assert TOKEN.encode() not in path.read_bytes()
             assert TOKEN not in path.name
 

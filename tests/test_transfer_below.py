@@ -142,7 +142,7 @@ def assert_law_1(bed, paths):
         assert not final.exists() or final.read_bytes() == content(path)
     for path in bed.volume.rglob("*"):
         assert TOKEN not in path.name
-        assert path.suffix in {".gguf", ".partial"} or path.is_dir() or TOKEN.encode() not in path.read_bytes()
+        assert path.suffix in {".npy", ".partial"} or path.is_dir() or TOKEN.encode() not in path.read_bytes()
     assert all(TOKEN not in str(request.headers) for request in bed.hub.log if request.place == "cdn")
 
 

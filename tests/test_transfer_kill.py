@@ -205,14 +205,14 @@ def test_when_the_time_is_up_a_fill_ends_and_the_next_one_resumes(one_bed):
 
 def test_a_file_of_any_size_takes_the_same_memory(tmp_path):
     size = 600 * 1024 * 1024
-    huge = tmp_path / "served/hf/acme/weights/huge.gguf"
+    huge = tmp_path / "served/hf/acme/weights/huge.npy"
     huge.parent.mkdir(parents=True)
     with huge.open("wb") as file:
         file.truncate(size)
     with MisbehavingHub(Folder(tmp_path / "served"), Settings(token=TOKEN)) as hub:
         bed = bed_at(hub, HUGGINGFACE, tmp_path)
-        entry = hub.folder.repository("hf", "acme/weights").snapshot().find("huge.gguf")
-        promised = replace(file_of(SMALL), path="huge.gguf", size=size, sha256=entry.sha256)
+        entry = hub.folder.repository("hf", "acme/weights").snapshot().find("huge.npy")
+        promised = replace(file_of(SMALL), path="huge.npy", size=size, sha256=entry.sha256)
         lock = lock_of(HUGGINGFACE, bed.commit(), promised)
         ended = run(bed, lock, "--connections", "16", measured=True)
     assert ended.code == ExitCode.DONE

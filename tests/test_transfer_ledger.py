@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from fill_bed import file_of, lock_of
+from fill_bed import PLAIN, file_of, lock_of
 from hub_kinds import HUGGINGFACE
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +67,7 @@ def test_a_piece_that_was_given_back_half_way_is_gone_on_with():
 
 
 def steps_of(*sizes):
-    files = [replace(file_of("config.json"), target=f"models/{i}", size=size) for i, size in enumerate(sizes)]
+    files = [replace(file_of(PLAIN), target=f"models/{i}", size=size) for i, size in enumerate(sizes)]
     lock = lock_of(HUGGINGFACE, "0" * 40, *files)
     return [step_for(lock.project, lock.models[0], file, Holding(state=State.ABSENT)) for file in files]
 

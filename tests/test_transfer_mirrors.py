@@ -233,7 +233,7 @@ def test_a_server_without_ranges_sends_the_whole_once_however_many_connections_t
 
 def test_a_path_that_no_one_has_is_refused(beds):
     lock = beds.lock(SMALL)
-    model = replace(lock.models[0], files=(replace(file_of(SMALL), path="no/such.gguf"),))
+    model = replace(lock.models[0], files=(replace(file_of(SMALL), path="no/such.npy"),))
     assert isinstance(beds.bed.fill(replace(lock, models=(model,))).error, PathNotFound)
 
 

@@ -14,6 +14,7 @@ from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of, prove
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub
 from power_loss import recorded, restore
+from verification_bed import reading
 
 from provision.digest import PIECE_SIZE, piece_digest
 from provision.errors import ExitCode
@@ -92,8 +93,8 @@ def assert_nothing_wrong_is_vouched_for(bed, lock, stood):
     with Volume.open(str(bed.volume)) as volume:
         held = survey(volume, wanted, NOW)
         promises = [Promise(project="bed", model="weights", file=file) for file in wanted]
-        glanced = verify_quick(volume, promises, read_receipts(volume, NOW))
-    quick = {finding.target for finding in glanced if finding.state is State.OK}
+        glanced = verify_quick(volume, promises, read_receipts(volume, NOW), reading("quick"))
+    quick = {finding.target for finding in glanced if finding is not None and finding.state is State.OK}
     for file in wanted:
         assert found.get(file.target) in {None, file.sha256, stood.get(file.target)}
         if held[file.target].state is Standing.PROVEN or file.target in quick:
