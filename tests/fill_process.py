@@ -98,7 +98,7 @@ def end(process: subprocess.Popen[str]) -> Ended:
     with process:
         out, err = process.communicate(timeout=60)
     assert TOKEN not in out + err
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     if process.returncode >= 0:
         assert "ResourceWarning" not in err
     return Ended(code=process.returncode, document=json.loads(out) if out else None, stderr=err)

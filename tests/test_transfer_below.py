@@ -32,6 +32,7 @@ pytestmark = [
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 DONE, VOLUME = ExitCode.DONE, ExitCode.VOLUME
 ALWAYS = ""
+VOLUME_ITSELF = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,11 @@ class Fault:
     big: str = BIG
     ends: ExitCode | None = VOLUME  # None: one or the other, as it comes
 
-    def variables(self, shim: Path, log: Path) -> dict[str, str]:
+    def variables(self, shim: Path, log: Path, volume: Path) -> dict[str, str]:
         return {
             "LD_PRELOAD": str(shim),
             "FAULT_CALLS": self.calls,
-            "FAULT_ON": self.on,
+            "FAULT_ON": self.on or str(volume),
             "FAULT_ERRNO": str(self.number),
             "FAULT_AFTER": str(self.after),
             "FAULT_LOSES": self.loses,
@@ -88,12 +89,12 @@ FAULTS = {
     "a mount that is gone": Fault(calls="pwrite pread fsync close", number=errno.ENOTCONN, after=5_000_000),
     "everything of a mount that is gone": Fault(
         calls="pwrite pread fsync fdatasync close rename mkdir unlink",
-        on="/volume",
+        on=VOLUME_ITSELF,
         number=errno.ENOTCONN,
         after=9_000_000,
     ),
     "mounted read-only midway": Fault(
-        calls="pwrite fsync fdatasync rename mkdir unlink", on="/volume", number=errno.EROFS, after=9_000_000
+        calls="pwrite fsync fdatasync rename mkdir unlink", on=VOLUME_ITSELF, number=errno.EROFS, after=9_000_000
     ),
     "writes take a part": Fault(calls="pwrite", number=0, ends=DONE),
     "rename fails once": Fault(calls="rename", on=f"models/{BIG}", number=errno.EIO, times="1", ends=DONE),
@@ -178,7 +179,7 @@ def assert_the_next_fill_ends_it(bed, lock, paths):
 def test_whatever_a_file_system_does_no_name_is_wrong_and_the_next_fill_goes_on(bed, shim, tmp_path, fault):
     paths = (fault.big, SMALL)
     lock, log = bed.lock(*paths), tmp_path / "faults"
-    ended = end(start(bed, lock, "--connections", "3", variables=fault.variables(shim, log)))
+    ended = end(start(bed, lock, "--connections", "3", variables=fault.variables(shim, log, bed.volume)))
     # Whether a piece comes before its turn, and is read back, is chance.
     assert log.exists() or fault.calls == "pread", "the fault did not strike"
     assert_law_1(bed, paths)
