@@ -93,17 +93,20 @@ def cores() -> int:
 
 
 class Duration(click.ParamType[float]):
-    """A length of time as people write it: `90m`, `1h30m`, `45s`, `3600`."""
+    """A length of time as people write it: `90m`, `1h30m`, `45s`; where it may be `bare`, a number is seconds."""
 
     name = "time"
+
+    def __init__(self, example: str = "90m, 1h30m or 45s", *, bare: bool = True) -> None:
+        self._example, self._bare = example, bare
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         if isinstance(value, float):
             return value
         match = _DURATION.fullmatch(str(value).strip())
-        if match is None or not any(match.groups()):
-            self.fail(f"`{value}` is not a time; write it as 90m, 1h30m or 45s", param, ctx)
+        if match is None or not any(match.groups()) or (str(value).strip().isdigit() and not self._bare):
+            self.fail(f"`{value}` is not a time; write it as {self._example}", param, ctx)
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
