@@ -190,7 +190,7 @@ def test_the_installed_release_is_the_checkout_or_the_one_that_was_asked_for(act
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin/python3"
     fake.write_text(
-        f'#!/bin/sh\nif [ "$1" = -m ] && [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
+        f'#!/bin/sh\nif [ "$3" = venv ]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
         f'echo "$@" >> {tmp_path}/told\n'
     )
     fake.chmod(0o755)
@@ -204,6 +204,31 @@ def test_the_installed_release_is_the_checkout_or_the_one_that_was_asked_for(act
     assert installed(volume="s3://v") == f"{ROOT}[s3]"
     assert installed(version="0.1.0", volume="/models") == "volume-provision==0.1.0"
     assert installed(version="0.1.0", volume="s3://v") == "volume-provision[s3]==0.1.0"
+
+
+def test_no_module_of_the_checked_out_tree_is_imported_while_the_release_is_installed(action, scene, tmp_path):
+    """A job's steps run beside the tree of whoever opened a pull request, with the job's secrets."""
+    marker = tmp_path / "ran"
+    for name in ("logging", "venv", "argparse", "pip", "subprocess", "shutil"):
+        (scene.repository / f"{name}.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+
+    ran = action.run(INSTALL, {"version": "0.0.0"}, PATH=path, PIP_NO_INDEX="1")
+
+    assert "No matching distribution found for volume-provision==0.0.0" in ran.err
+    assert not marker.exists()
+
+
+def test_no_name_that_is_told_can_give_the_runner_a_command(action, scene):
+    manifests = scene.repository / "a\n::warning::b\r::add-mask::c ##[error]d"
+    scene.manifest.parent.rename(manifests)
+
+    ran = action.run(PROVISION, {"manifests": manifests.name, "projects": "x"})
+
+    assert "::warning::b" in ran.err
+    assert "##[" not in ran.err
+    assert all(line.startswith("| ") for line in re.split("[\r\n]", ran.err.rstrip("\n")))
+    assert [line[:8] for line in ran.out.splitlines() if line.startswith("::")] == ["::error "]
 
 
 def test_an_old_python_is_told_what_to_do(action, tmp_path):

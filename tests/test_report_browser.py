@@ -62,6 +62,25 @@ def test_it_opens_without_a_complaint_and_asks_for_nothing(browser, address, wid
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_no_long_word_runs_out_of_its_card_on_a_phone(browser: Browser, tmp_path: Path):
+    long = "/a-very-long-path/" + "0123456789_" * 30
+    findings = tuple(replace(f, detail=long) for f in everything().findings)
+    notes = tuple(replace(note, text=long) for note in everything().notes)
+    hostile = replace(everything(), volume=long, findings=findings, notes=notes)
+    (tmp_path / "long.html").write_text(page(hostile, locks(), MADE_AT), encoding="utf-8")
+    outside = """[...document.querySelectorAll('article *, #notes *, p, h1 *')].filter(e => {
+      const frame = e.closest('article') || document.body;
+      const box = e.getBoundingClientRect();
+      return box.right > frame.getBoundingClientRect().right + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth;
+    }).filter(e => !e.closest('svg')).map(e => e.outerHTML.slice(0, 80))"""
+
+    browser.look(width=390)
+    browser.open((tmp_path / "long.html").as_uri())
+    browser.run("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+
+    assert browser.run(outside) == []
+
+
 def test_no_name_is_run_or_becomes_an_element(browser: Browser, address: str):
     browser.look(width=1280)
     browser.open(address)

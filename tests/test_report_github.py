@@ -58,6 +58,24 @@ def test_an_annotation_points_at_the_line_of_the_lock_that_promises_the_file():
     assert message.startswith(HIGH)
 
 
+def test_an_annotation_points_into_its_own_model_where_two_name_a_file_alike():
+    name, lock = "model_index.json", locks()[0]
+    one, two = (replace(model, files=(replace(model.files[0], path=name),)) for model in lock.models)
+    lock = replace(lock, models=(one, replace(two, files=(replace(two.files[0], target=name),))))
+    misfit = Misfit(rule=Rule.SHARD_MISSING, path=name, detail="b")
+    wrong = replace(lost(1).findings[0], project=lock.project, model=two.name, target=name)
+    found = ModelMisfit(project=lock.project, model=two.name, misfit=misfit)
+    verification = replace(lost(1), findings=(wrong,), misfits=(found,))
+
+    commands = [COMMAND.fullmatch(line) for line in annotation_lines(verification, [lock], PLACES)]
+    told = [properties(command["properties"]) for command in commands]
+
+    text = dumps(lock).splitlines()
+    lines = [(number, line.strip()) for number, line in enumerate(text, 1) if '"model_index.json"' in line]
+    assert [line.split(":")[0] for _, line in lines] == ['"path"', '"path"', '"target"']
+    assert [one["line"] for one in told] == [str(lines[2][0]), str(lines[1][0])]
+
+
 def test_a_project_without_a_lock_in_the_repository_is_told_without_a_place():
     told = [told for _, told, _ in annotated(everything()) if "images" in told["title"]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def test_what_may_not_fit_together_passes_and_is_told():
 
     assert len(case) == 0
     assert "shard-missing: configuration.json: has no tokenizer" in suite.findtext("system-out")
+
+
+def test_a_report_costs_what_it_holds_however_many_models_there_are():
+    """20,000 files of 2,000 models: to go over all files for each model would take half a minute."""
+    one = all_well(1).findings[0]
+    findings = tuple(replace(one, model=f"m{n % 2000}", target=f"models/{n}") for n in range(20_000))
+
+    began = time.process_time()
+    report = junit(replace(all_well(), findings=findings), (), MADE_AT)
+
+    assert report.count("<testsuite ") == 2000
+    assert time.process_time() - began < 6
 
 
 def test_a_hostile_name_comes_back_as_it_is():

@@ -112,6 +112,15 @@ def test_a_model_is_told_with_source_commit_licence_parameters_and_dtypes():
         assert fact in text
 
 
+def test_a_search_looks_into_what_is_shown_of_a_model_and_not_into_its_markup():
+    words = [about["data-words"] for about in shown(everything()).classed("model") if about["data-words"]]
+
+    assert not any(markup in told for told in words for markup in ("noopener", "title=", "</", "&lt;"))
+    for fact in ("wan22-i2v", "hf://comfy-org/wan_2.2_comfyui_repackaged", "main at 012345678901", "apache-2.0", "f16"):
+        assert any(fact in told for told in words)
+    assert any('other <img src=x onerror="alert(2)">' in told for told in words)
+
+
 def test_a_good_volume_has_no_section_of_what_is_wrong():
     assert "findings" not in {about.get("id") for _, about in shown(all_well(), ()).elements}
 

@@ -37,11 +37,18 @@ if TYPE_CHECKING:
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
+    _Place = Callable[[str, Finding | ModelMisfit, str], dict[str, str]]
+
 KEPT = 10
 """Annotations of each kind that GitHub keeps from one step."""
 BUDGET = 1_000_000
 """Bytes of a summary; GitHub refuses one of more than 1,048,576."""
 _LISTED = 20
+_MODEL_NAME = f'{" " * 6}"name": '
+"""How a model's name begins in a lock's text, after its files: keys are in order there."""
+
+_Named = tuple[str, str, str, str]
+"""The key, the project, the model, and the file."""
 
 
 def annotation_lines(
@@ -53,9 +60,10 @@ def annotation_lines(
     """
     lines = _lines_of(locks)
 
-    def place(project: str, target: str) -> dict[str, str]:
-        line = lines.get((project, target))
-        return {} if project not in files else {"file": files[project]} | ({"line": str(line)} if line else {})
+    def place(key: str, found: Finding | ModelMisfit, name: str) -> dict[str, str]:
+        line = lines.get((key, found.project, found.model, name))
+        known = {"line": str(line)} if line else {}
+        return {"file": files[found.project]} | known if found.project in files else {}
 
     errors = [_of_finding(finding, place, where) for finding in verification.findings if finding.state is not State.OK]
     errors += [_of_misfit("error", found, place) for found in verification.misfits if found.misfit.grave]
@@ -70,16 +78,20 @@ def error_line(error: ProvisionError) -> str:
     return _command("error", {"title": f"provision: {type(error).__name__}"}, message)
 
 
-def _lines_of(locks: Sequence[Lock]) -> dict[tuple[str, str], int]:
-    """The line of each lock's one canonical text on which a path or a target is named."""
+def _lines_of(locks: Sequence[Lock]) -> dict[_Named, int]:
+    """The line of each lock's one canonical text on which a model's file is named, by its `path` or its `target`."""
     import json
 
-    found: dict[tuple[str, str], int] = {}
+    found: dict[_Named, int] = {}
     for lock in locks:
+        files: list[tuple[str, str, int]] = []
         for number, line in enumerate(dumps(lock).splitlines(), 1):
             key, _, value = line.strip().rstrip(",").partition(": ")
             if key in {'"target"', '"path"'}:
-                found.setdefault((lock.project, json.loads(value)), number)
+                files.append((key.strip('"'), json.loads(value), number))
+            elif line.startswith(_MODEL_NAME):
+                found |= {(key, lock.project, json.loads(value), name): at for key, name, at in files}
+                files = []
     return found
 
 
@@ -91,17 +103,17 @@ def _kept(kind: str, commands: list[str], end: str = "") -> list[str]:
     return [*commands[: KEPT - 1], _command(kind, {"title": "provision verify"}, f"{told}. {end}".rstrip(". "))]
 
 
-def _of_finding(finding: Finding, place: Callable[[str, str], dict[str, str]], where: str) -> str:
+def _of_finding(finding: Finding, place: _Place, where: str) -> str:
     wrong = "; ".join(wrong_parts(finding)) or MEANING[finding.state]
     message = f"{shown(finding.target, 1024)}: {wrong}\nto do: {advice(finding.state, finding.project, where)}"
     title = f"{finding.state.value}: {owner(finding.project, finding.model)}"
-    return _command("error", place(finding.project, finding.target) | {"title": title}, message)
+    return _command("error", place("target", finding, finding.target) | {"title": title}, message)
 
 
-def _of_misfit(kind: str, found: ModelMisfit, place: Callable[[str, str], dict[str, str]]) -> str:
+def _of_misfit(kind: str, found: ModelMisfit, place: _Place) -> str:
     message = f"{shown(found.misfit.path, 1024)}: {shown(found.misfit.detail, 400)}\nto do: {misfit_advice(found)}"
     title = f"{found.misfit.rule.value}: {owner(found.project, found.model)}"
-    return _command(kind, place(found.project, found.misfit.path) | {"title": title}, message)
+    return _command(kind, place("path", found, found.misfit.path) | {"title": title}, message)
 
 
 def _command(kind: str, properties: Mapping[str, str], message: str) -> str:

@@ -64,6 +64,9 @@ class _Suites:
     def __init__(self, verification: Verification, made_at: datetime, where: str) -> None:
         self._verification, self._made_at, self._where = verification, made_at, where
         self._suites: dict[tuple[str, str], ET.Element] = {}
+        self._doubts: dict[tuple[str, str], list[str]] = {}
+        self._head = f"{verification.volume}: {reading_text(verification)}"
+        self._end = [*(f"note: {note.text}" for note in verification.notes), verdict(verification)]
         self.root = ET.Element("testsuites")
 
     def add_finding(self, finding: Finding) -> None:
@@ -81,6 +84,9 @@ class _Suites:
         case = self._case(found.project, found.model, f"{misfit.rule}: {misfit.path}")
         if misfit.grave:
             self._fail(case, misfit.rule, misfit.detail, [misfit.detail, f"to do: {misfit_advice(found)}"])
+        else:
+            told = f"{misfit.rule}: {misfit.path}: {misfit.detail}"
+            self._doubts.setdefault((found.project, found.model), []).append(told)
 
     def add_unread(self, project: str, model: str, target: str) -> None:
         ET.SubElement(self._case(project, model, target), "skipped")
@@ -94,16 +100,9 @@ class _Suites:
             suite.set("failures", str(len(suite.findall("testcase/failure"))))
             suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
             self._properties(suite[0], models.get(key))
-            ET.SubElement(suite, "system-out").text = legible("\n".join(self._said(key)))
+            said = [self._head, *self._doubts.get(key, ()), *self._end]
+            ET.SubElement(suite, "system-out").text = legible("\n".join(said))
             ET.SubElement(suite, "system-err")
-
-    def _said(self, key: tuple[str, str]) -> Iterable[str]:
-        yield f"{self._verification.volume}: {reading_text(self._verification)}"
-        for found in self._verification.misfits:
-            if (found.project, found.model) == key and not found.misfit.grave:
-                yield f"{found.misfit.rule}: {found.misfit.path}: {found.misfit.detail}"
-        yield from (f"note: {note.text}" for note in self._verification.notes)
-        yield verdict(self._verification)
 
     def _properties(self, properties: ET.Element, model: LockedModel | None) -> None:
         facts = {"volume": self._verification.volume, "mode": self._verification.mode.value}

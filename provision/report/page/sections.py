@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 from provision.progress import count_text, size_text
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
 _LISTED = 200
+_TAG = re.compile("<[^>]*>")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?")
 _HUBS = {"hf": "https://huggingface.co/", "modelscope": "https://modelscope.cn/models/"}
 
@@ -156,11 +158,16 @@ def _model(shelf: Shelf, where: str) -> Markup:
     table = _files(shelf, where)
     summary = element("summary", None, f"{counted(len(shelf.entries), 'file')}, {size_text(shelf.size)}")
     facts = [element("dl", None, *_pairs(_facts(shelf.model)))] if shelf.model else []
-    words = " ".join(value for _, value in _facts(shelf.model)) if shelf.model else ""
-    words = f"{shelf.project} {shelf.name} {words}".lower()
     title = owner(shelf.project, shelf.name)
-    about = {"class": "model", "id": shelf.key, "data-title": title, "data-words": words}
+    about = {"class": "model", "id": shelf.key, "data-title": title, "data-words": _words(shelf)}
     return element("article", about, heading, *facts, element("details", None, summary, table))
+
+
+def _words(shelf: Shelf) -> str:
+    """What a search finds a model by: what is shown of it, without its markup."""
+    facts = [] if shelf.model is None else [value for _, value in _facts(shelf.model)]
+    plain = (unescape(_TAG.sub("", value)) if isinstance(value, Markup) else value for value in facts)
+    return " ".join([shelf.project, shelf.name, *plain]).lower()
 
 
 def _facts(model: LockedModel) -> list[tuple[str, str]]:
