@@ -35,6 +35,9 @@ PIPELINE = {
 }
 
 
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
 def only(folder: str, **changed: bytes) -> dict[str, bytes]:
     """The pipeline without the folder, but for what is given."""
     kept = {path: data for path, data in PIPELINE.items() if not path.startswith(f"{folder}/")}
@@ -45,12 +48,22 @@ def test_a_whole_pipeline_fits():
     assert rules(PIPELINE) == []
 
 
-@pytest.mark.parametrize("folder", ["feature_extractor", "safety_checker", "scheduler", "text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("folder", ["scheduler", "text_encoder", "unet", "vae"])
 def test_a_component_without_its_folder_is_grave(folder):
     (misfit,) = found(only(folder))
 
     assert (misfit.rule, misfit.path, misfit.grave) == ("component-missing", "model_index.json", True)
     assert f"`{folder}`" in misfit.detail
+
+
+@pytest.mark.parametrize("folder", ["feature_extractor", "safety_checker", "image_encoder"])
+def test_a_component_that_pipelines_can_do_without_is_told(folder):
+    parts = {"unet": ["diffusers", "UNet2DConditionModel"], folder: ["transformers", "CLIPModel"]}
+    files = {path: PIPELINE[path] for path in PIPELINE if path.startswith("unet/")}
+    files |= {"model_index.json": text(**parts)}
+
+    assert rules(files) == ["component-missing"]
+    assert rules(files | {f"{folder}/notes.json": b"{}"}) == ["component-config", "component-weights"]
 
 
 def test_a_tokenizer_without_its_folder_is_grave():
@@ -60,7 +73,6 @@ def test_a_tokenizer_without_its_folder_is_grave():
 @pytest.mark.parametrize(
     "path",
     [
-        "feature_extractor/preprocessor_config.json",
         "scheduler/scheduler_config.json",
         "text_encoder/config.json",
         "unet/config.json",
@@ -92,6 +104,37 @@ def test_configuration_alone_is_what_somebody_asked_for():
     assert rules({path: data for path, data in PIPELINE.items() if path.endswith((".json", ".txt"))}) == [
         "component-weights"
     ] * 4 + ["weights-missing"]
+
+
+def test_one_file_and_configurations_are_what_somebody_asked_for():
+    """As `from_single_file` with `config` takes them."""
+    files = {path: data for path, data in PIPELINE.items() if path.endswith((".json", ".txt"))}
+
+    assert rules(files | {"sd_xl_base_1.0.safetensors": SMALL}) == ["component-weights"] * 4
+    assert "component-weights!" in rules(files | {"unet/diffusion_pytorch_model.safetensors": SMALL})
+
+
+def test_each_pipeline_is_judged_by_the_weights_of_its_own_components():
+    papers = {f"other/{path}": data for path, data in PIPELINE.items() if path.endswith((".json", ".txt"))}
+
+    assert rules(PIPELINE | papers) == ["component-weights"] * 4
+
+
+@pytest.mark.parametrize("document", [b"", b"[]"])
+def test_an_index_of_configurations_alone_that_says_nothing_is_told(document):
+    papers = {path: data for path, data in PIPELINE.items() if path.endswith((".json", ".txt"))}
+
+    assert "unreadable-config" in rules(papers | {"model_index.json": document, "one.safetensors": SMALL})
+
+
+@pytest.mark.parametrize("name", ["model.neuron", "model.rknn", "model.tar.gz"])
+def test_weights_of_a_format_that_is_not_known_may_be_weights(name):
+    assert rules(without(PIPELINE, UNET) | {f"unet/{name}": b"x"}) == ["component-weights"]
+
+
+@pytest.mark.parametrize("name", ["x.mlmodelc/weights/weight.bin", "a/b/c/model.safetensors"])
+def test_weights_at_any_depth_of_a_component_are_weights(name):
+    assert rules(without(PIPELINE, UNET) | {f"unet/{name}": SMALL}) == []
 
 
 def test_a_component_that_is_loaded_from_the_pipelines_own_folder_fits():
@@ -131,18 +174,25 @@ def test_a_variant_of_some_components_beside_the_plain_ones_fits():
     assert rules(variant_in("unet", plain=True)) == []
 
 
-def test_only_a_variant_here_and_only_plain_weights_there_is_told():
-    misfits = found(variant_in("unet"))
+def test_a_variant_here_and_plain_weights_there_fit_since_one_choice_loads_both():
+    assert rules(variant_in("unet", tag="non_ema")) == []
 
-    assert [(m.rule, m.grave) for m in misfits] == [("variant-mixed", False)]
-    assert "`fp16`" in misfits[0].detail
+
+def test_a_variant_of_a_component_that_pipelines_can_do_without_binds_nothing():
+    checker = {p: data for p, data in variant_in("safety_checker").items() if p.startswith("safety_checker/")}
+    unet = {p: data for p, data in variant_in("unet", tag="bf16").items() if not p.startswith("safety_checker/")}
+
+    assert rules(unet | checker) == []
 
 
 def test_variants_that_no_one_choice_can_load_are_grave():
     other = {path: data for path, data in variant_in("vae", tag="bf16").items() if path.startswith("vae/")}
     unet = {path: data for path, data in variant_in("unet").items() if not path.startswith("vae/")}
 
-    assert rules(unet | other) == ["variant-mixed!"]
+    (misfit,) = found(unet | other)
+
+    assert (misfit.rule, misfit.grave) == ("variant-mixed", True)
+    assert set(misfit.lacking) == {"unet/*.safetensors", "unet/*.bin", "vae/*.safetensors", "vae/*.bin"}
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"\xff", b'{"a":' * 50_000, b"null"])

@@ -50,10 +50,10 @@ def test_a_pickled_set_needs_its_shards_and_is_not_opened():
     assert rules(without(files, shards["b"])) == ["shard-missing!"]
 
 
-def test_a_tensor_in_no_shard_is_grave():
+def test_a_tensor_in_no_shard_is_told_since_converters_leave_tied_ones_in_the_index():
     misfits = found(SHARDED | {INDEX: index(20, a=ONE, b=ONE, c=TWO, d=TWO)})
 
-    assert [(m.rule, m.grave) for m in misfits] == [("tensor-missing", True)]
+    assert [(m.rule, m.grave) for m in misfits] == [("tensor-missing", False)]
     assert "`d`" in misfits[0].detail
 
 
@@ -132,6 +132,37 @@ def test_a_number_that_is_missing_is_grave_where_readers_know_the_name_and_told_
 def test_shards_that_no_index_names_are_told_where_readers_need_one():
     assert rules(without(SHARDED, INDEX)) == ["index-missing"]
     assert rules({"part-00001-of-00001.safetensors": SMALL}) == []
+
+
+def test_left_over_shards_beside_an_index_are_told_and_no_more():
+    left_over = {"model-00001-of-00003.safetensors": SMALL}
+
+    assert rules(SHARDED | left_over) == ["shard-missing"]
+    assert "shard-missing!" in rules(SHARDED | left_over | {INDEX: b"{"})
+    other_tag = {"model-00001-of-00003.fp16.safetensors": SMALL}
+    assert rules(SHARDED | other_tag) == ["shard-missing!"]
+
+
+def test_a_left_over_set_that_is_whole_needs_no_index_of_its_own():
+    assert rules(SHARDED | {"model-00001-of-00001.safetensors": SMALL}) == []
+
+
+def test_an_index_may_name_a_shard_from_here():
+    assert rules(SHARDED | {INDEX: index(20, a=f"./{ONE}", b=f"./{ONE}", c=TWO)}) == []
+
+
+def test_safetensors_that_readers_do_not_look_for_make_no_missing_pickle_less_grave():
+    shards = {"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"}
+    half = {"pytorch_model.bin.index.json": index(1, **shards), shards["a"]: b"\x80\x02"}
+
+    assert rules(half | {"extra_lora.safetensors": tensors(alpha=1)}) == ["shard-missing!"]
+    assert rules(half | {"model.safetensors": SMALL}) == ["shard-missing"]
+
+
+def test_the_stale_index_of_pickles_beside_weights_of_any_name_is_no_fault():
+    stale = {"pytorch_model.bin.index.json": index(1, a="pytorch_model-00001-of-00001.bin")}
+
+    assert rules(stale | {"gptq_model-4bit-128g.safetensors": SMALL}) == []
 
 
 def test_ten_thousand_missing_shards_are_one_misfit_of_one_line():

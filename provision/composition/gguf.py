@@ -1,9 +1,10 @@
 """GGUF: header, tensor infos and the length of the file, as ggml's docs/gguf.md and its reader (gguf.cpp) have them.
 
 The file is: magic, version, counts, metadata, tensor infos, padding up to the alignment, the tensors' bytes. Versions 2
-and 3 differ in nothing that is read here; 1 had shorter numbers, and llama.cpp reads it no more. A type of tensor that
-is not known here may be a newer one: its bytes are not counted. The parts of a split model are named by numbers, and
-llama.cpp opens them all by these names (`llama_split_path`).
+and 3 differ in nothing that is read here; 1 had shorter numbers, and is not looked into. A type of tensor that is not
+known here may be a newer one: its bytes are not counted. What llama.cpp allows of names and dimensions is no bound:
+stable-diffusion.cpp and ComfyUI-GGUF write longer names and more dimensions, each for itself. The parts of a split
+model are named by numbers, and llama.cpp opens them all by these names (`llama_split_path`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"GGUF"
 _ALIGNMENT: Final = 32  # where `general.alignment` gives no other
-_DIMENSIONS: Final = 4  # GGML_MAX_DIMS
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of each scalar type of metadata
 _KEY = 65_535  # bytes, by docs/gguf.md
-_NAME = 64  # bytes of a tensor's name: GGML_MAX_NAME
+_NAME, _DIMENSIONS = 4096, 16  # of a tensor: bytes of its name, dimensions. More than any program writes
 _LARGEST: Final = 2**63 - 1
 _TENSORS = 100_000  # that are looked at; the largest models have some thousands
 
@@ -105,7 +105,7 @@ def _check(window: Window) -> None:
 
 def _check_version(version: int) -> None:
     if version == 1:
-        raise _Bad("it is GGUF version 1, which llama.cpp reads no more")
+        raise _Bad("it is GGUF version 1, which llama.cpp reads no more", grave=False)
     if version & 0xFFFF == 0:
         raise _Bad("it is written for machines of the other byte order", grave=False)
     if version not in {2, 3}:
@@ -150,10 +150,10 @@ def _pass_value(window: Window, kind: int) -> None:
 def _tensor(window: Window, alignment: int) -> _Tensor:
     length = window.number(8)
     if length > _NAME:
-        raise _Bad(f"the name of a tensor has {length:,} bytes")
+        raise TooFar
     name, dimensions = window.take(length), window.number(4)
     if dimensions > _DIMENSIONS:
-        raise _Bad(f"the tensor {listed([_text(name)])} has {dimensions:,} dimensions")
+        raise TooFar
     shape = [window.number(8) for _ in range(dimensions)]
     kind, offset = window.number(4), window.number(8)
     if offset % alignment:

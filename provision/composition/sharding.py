@@ -3,8 +3,9 @@
 The index is read by `get_checkpoint_shard_files` of transformers 5 (utils/hub.py) and its twin in diffusers 0.42
 (utils/hub_utils.py): both load every file that `weight_map` names, need `metadata`, and take all tensors that a shard
 holds, whatever `weight_map` says of it. So a tensor in another shard than the index says is found all the same; one in
-none is left as it was made, by chance, with a warning only. Neither looks at `total_size`. Others (accelerate's disk
-offload) do look a tensor up in the shard that the index names.
+none is left as it was made, with a warning only; it may be tied to another, since converters copy the index and leave
+tied tensors out of the shards (the Hub's own convert.py), so it is told. Neither looks at `total_size`. Others
+(accelerate's disk offload) do look a tensor up in the shard that the index names.
 
 Both take `NAME.safetensors` before `NAME.safetensors.index.json`, that before `NAME.bin`, and that before its index
 (`_get_resolved_checkpoint_files` of transformers' modeling_utils.py); what they do not come to is not grave. Pickles
@@ -14,7 +15,7 @@ are not opened.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from provision.composition.document import Unfit, document
@@ -37,7 +38,9 @@ _LACKING = 100  # names of missing files that a misfit carries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folder:
-    """What else is in the folder of some shards. `has_pickles`: such as transformers and diffusers take by default."""
+    """What else is in the folder of some shards: safetensors and pickles are such as transformers and diffusers look
+    for, `has_pickles` by default.
+    """
 
     path: str
     has_safetensors: bool
@@ -67,11 +70,19 @@ class _Index:
     repeated: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """What the readable indexes of a folder name: shards, and the files that readers would take instead of them."""
+
+    shards: set[str] = field(default_factory=set)
+    singles: set[str] = field(default_factory=set)
+
+
 def misfits(contents: Contents) -> Iterator[Misfit]:
     """What does not fit between indexes, shards and their numbers."""
     for path, names in by_folder(contents.sizes).items():
         folder = _folder(path, names)
-        named = set[str]()
+        named = _Named()
         for name in names:
             if match := _INDEX.fullmatch(name):
                 sharded = _set_of(contents, folder, match, match["tag"] or match["old"])
@@ -83,7 +94,7 @@ def _folder(path: str, names: Sequence[str]) -> _Folder:
     known = [weights for weights in map(weights_of, names) if weights and not weights.is_index]
     return _Folder(
         path=path,
-        has_safetensors=any(name.endswith(".safetensors") for name in names),
+        has_safetensors=any(weights.format == "safetensors" for weights in known),
         has_pickles=any(weights.format == "bin" and weights.tag is None for weights in known),
         has_weights=any(map(holds_weights, names)),
     )
@@ -102,15 +113,16 @@ def _set_of(contents: Contents, folder: _Folder, match: re.Match[str], tag: str 
     )
 
 
-def _of_index(contents: Contents, sharded: _Set, named: set[str]) -> Iterator[Misfit]:
-    """Adds to `named` the shards that it names."""
+def _of_index(contents: Contents, sharded: _Set, named: _Named) -> Iterator[Misfit]:
+    """Adds to `named` what it names."""
     try:
         index = _read(contents, sharded)
     except Unfit as unfit:
         yield _graded(unfit.misfit(Rule.UNREADABLE_INDEX, sharded.path), sharded)
         return
     shards = sorted(set(index.homes.values()))
-    named.update(shards)
+    named.shards.update(shards)
+    named.singles.add(sharded.single)
     present = [shard for shard in shards if shard in contents.sizes]
     if present:
         yield from _form(index, sharded)
@@ -150,6 +162,7 @@ def _names(weight_map: Mapping[str, Any]) -> set[str]:
 
 
 def _shard_path(folder: str, name: str) -> str:
+    name = name.removeprefix("./")
     fault = path_fault(name)
     if fault:
         raise Unfit(f"it names a shard `{shown(name)}`, which {fault}")
@@ -169,10 +182,10 @@ def _form(index: _Index, sharded: _Set) -> Iterator[Misfit]:
 
 def _shards_missing(sharded: _Set, shards: Sequence[str], present: Sequence[str]) -> Iterator[Misfit]:
     """With some shards and not others, weights are missing. With none nobody asked for these: grave only where a
-    reader comes to this index before it comes to the pickles that are there; no matter where it is a variant's, or
-    where others come first.
+    reader comes to this index before it comes to the pickles that are there; no matter where it is a variant's, of
+    pickles, or where others come first.
     """
-    if not present and sharded.folder.has_weights and (sharded.tag or not sharded.is_used):
+    if not present and sharded.folder.has_weights and (sharded.tag or sharded.format == "bin" or not sharded.is_used):
         return
     held = set(present)
     missing = [shard for shard in shards if shard not in held]
@@ -216,7 +229,7 @@ def _displaced(sharded: _Set, left: set[str], elsewhere: Mapping[str, str]) -> I
     twice = sorted(elsewhere.keys() - left)
     if lost:
         detail = f"the shards do not hold {listed(lost)}, which it lists"
-        yield Misfit(rule=Rule.TENSOR_MISSING, path=sharded.path, detail=detail)
+        yield Misfit(rule=Rule.TENSOR_MISSING, path=sharded.path, detail=detail, grave=False)
     if moved:
         detail = f"{listed(moved)} {'is' if len(moved) == 1 else 'are'} in another shard than it says"
         yield Misfit(rule=Rule.TENSOR_MISPLACED, path=sharded.path, detail=detail, grave=False)
@@ -225,21 +238,25 @@ def _displaced(sharded: _Set, left: set[str], elsewhere: Mapping[str, str]) -> I
         yield Misfit(rule=Rule.TENSOR_TWICE, path=sharded.path, detail=detail, grave=False)
 
 
-def _of_numbers(contents: Contents, folder: _Folder, names: Sequence[str], named: set[str]) -> Iterator[Misfit]:
+def _of_numbers(contents: Contents, folder: _Folder, names: Sequence[str], named: _Named) -> Iterator[Misfit]:
     """Numbered shards that no index names."""
     groups = dict[tuple[str, ...], dict[int, re.Match[str]]]()
     for name in names:
         match = _NUMBERED.fullmatch(name)
-        if match and joined(folder.path, name) not in named:
+        if match and joined(folder.path, name) not in named.shards:
             key = (match["base"], match["count"], match["tag"] or "", match["format"])
             groups.setdefault(key, {})[int(match["number"])] = match
     for found in groups.values():
         first = next(iter(found.values()))
-        yield from _of_group(_set_of(contents, folder, first, first["tag"]), first, found)
+        sharded = _set_of(contents, folder, first, first["tag"])
+        is_left_over = sharded.single in named.singles
+        yield from _of_group(replace(sharded, is_used=sharded.is_used and not is_left_over), first, found)
 
 
 def _of_group(sharded: _Set, first: re.Match[str], found: Mapping[int, object]) -> Iterator[Misfit]:
-    """Only under names that transformers and diffusers look for is it known that all are needed."""
+    """Only under names that transformers and diffusers look for is it known that all are needed, and only where these
+    find no index of others.
+    """
     count, folder = int(first["count"]), sharded.folder.path
     numbers = range(count) if 0 in found else range(1, count + 1)  # some writers count from 0
     missing = [number for number in numbers if number not in found]
