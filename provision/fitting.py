@@ -16,7 +16,7 @@ from provision.manifest import matches
 from provision.names import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from provision.composition import Misfit
     from provision.errors import Issue
@@ -78,7 +78,10 @@ class Judgement:
 
 
 def is_known(files: Mapping[str, LockedFile | None], previous: LockedModel | None, model: Model) -> bool:
-    """Whether these very files were checked when `previous` was locked; `files`: what is known of each chosen path."""
+    """Whether these very files were checked when `previous` was locked; `files`: what is known of each chosen path.
+
+    A lock of a release that did not check counts as checked: a fill and a verification look at what it chose.
+    """
     if previous is None or previous.allow_incomplete != model.allow_incomplete:
         return False
     chosen = {path for path in files if concerns(path)}
@@ -103,10 +106,12 @@ def judged(model: Model, chosen: Repository, listing: Iterable[str]) -> Judgemen
     return Judgement(issues=tuple(issues), told=tuple(misfit for misfit in found if not misfit.grave))
 
 
-def _way_out(misfit: Misfit, listing: Iterable[str], chosen: Container[str]) -> str:
-    left_out = [
-        path for path in listing if path not in chosen and any(matches(wanted, path) for wanted in misfit.lacking)
-    ]
+def _way_out(misfit: Misfit, listing: Sequence[str], chosen: Container[str]) -> str:
+    left_out = list(
+        dict.fromkeys(
+            path for wanted in misfit.lacking for path in listing if path not in chosen and matches(wanted, path)
+        )
+    )
     if left_out:
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
         return (

@@ -121,6 +121,15 @@ def test_weights_are_not_read_and_numbers_of_metadata_are_passed_over():
     assert sum(end - start for _, start, end in held.asked) <= 2 * BLOCK
 
 
+def test_the_vocabulary_of_a_quant_is_three_requests_at_most():
+    """A hub lists twenty-five of a model, and each request is a wait."""
+    words = gguf_words("tokens", (f"{n:024}" for n in range(280_000)))
+    held = Held({"m.gguf": gguf(pairs=[words])})
+
+    assert misfits(held) == ()
+    assert len(held.asked) <= 3
+
+
 def test_a_header_without_end_is_given_up():
     """Words of no length fill a file of 5 GB: the check ends after some of it, and says so."""
     head = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + gguf_text("k") + struct.pack("<IIQ", 9, 8, 6 * 10**8)

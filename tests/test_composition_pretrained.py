@@ -62,6 +62,13 @@ def test_where_nobody_asked_for_weights_a_missing_vocabulary_is_told():
     assert rules(without(BERT, "vocab.txt", "model.safetensors")) == ["weights-missing", "vocabulary-missing"]
 
 
+@pytest.mark.parametrize("kind", ["LlamaTokenizer", "T5TokenizerFast", "PreTrainedTokenizerFast", "Qwen2Tokenizer"])
+def test_the_classes_that_are_known_need_one(kind):
+    assert "vocabulary-missing!" in rules(
+        without(BERT, "vocab.txt") | {"tokenizer_config.json": text(tokenizer_class=kind)}
+    )
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -77,7 +84,8 @@ def test_any_vocabulary_will_do(name):
 @pytest.mark.parametrize(
     "config",
     [text(tokenizer_class="ByT5Tokenizer"), text(tokenizer_class="CanineTokenizer"), text(model_max_length=1),
-     text(tokenizer_class="MineTokenizer", auto_map={"AutoTokenizer": "x.y"}), text(tokenizer_class=7)],
+     text(tokenizer_class="ByteTokenizer"), text(tokenizer_class="CharTokenizer"), text(tokenizer_class="BertJapanese"),
+     text(tokenizer_class="BertTokenizer", auto_map={"AutoTokenizer": "x.y"}), text(tokenizer_class=7)],
 )  # fmt: skip
 def test_tokenizers_that_have_none_are_no_fault(config):
     assert rules(without(BERT, "vocab.txt") | {"tokenizer_config.json": config}) == []

@@ -38,7 +38,9 @@ def _data(path: str, paths: Sequence[str]) -> bytes:
     if name == "model_index.json":
         return _pipeline(paths)
     if name == "tokenizer_config.json":
-        return text(tokenizer_class="ByT5Tokenizer" if paths is LISTINGS["google/byt5-small"] else "SomeTokenizer")
+        return text(
+            tokenizer_class="ByT5Tokenizer" if paths is LISTINGS["google/byt5-small"] else "PreTrainedTokenizerFast"
+        )
     if name == "config.json":
         return text(model_type="some", architectures=["Some"])
     if name.endswith(".safetensors"):

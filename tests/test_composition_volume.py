@@ -185,15 +185,27 @@ def test_a_fill_places_everything_and_then_exits_3_when_a_model_cannot_be_loaded
     assert filled == hub_folder.tree(bench.root / "hub/hf" / hub_folder.NAME)
 
 
-def test_a_fill_that_fetched_nothing_looks_at_nothing(bench):
+def test_the_same_fill_has_the_same_verdict_when_nothing_is_left_to_fetch(bench):
+    assert bench.run("lock", "p").returncode == 0
+    bench.write_lock(incomplete=False)
+    first = bench.fill()
+
+    again = bench.fill("--format", "json")
+
+    assert (first.returncode, again.returncode) == (ExitCode.BYTES, ExitCode.BYTES)
+    document = json.loads(again.stdout)
+    assert (document["ok"], document["misfits"]) == (False, [MISFIT | {"grave": True}])
+
+
+def test_the_advice_of_a_verification_names_the_way_out_as_fill_does(bench):
     assert bench.run("lock", "p").returncode == 0
     bench.write_lock(incomplete=False)
     bench.fill()
 
-    again = bench.fill("--format", "json")
+    done = bench.run("verify", "p", "--volume", str(bench.root / "volume"))
 
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["misfits"] == []
+    assert done.returncode == ExitCode.BYTES
+    assert "set `allow_incomplete: true`" in done.stdout + done.stderr
 
 
 def test_a_document_of_a_fill_that_cannot_be_loaded_is_not_ok(bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,17 +146,12 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
 
 
 def _misfits(volume: Volume, locks: Sequence[Lock], filling: Filling) -> list[ModelMisfit]:
-    """What does not fit together in the models that something was fetched for, where all of a model stands."""
-    from provision.transfer.outcome import Done
+    """What does not fit together in the models of which all stands, fetched now or before: one fill, one verdict."""
     from provision.verification.fit import misfits_of
 
-    good = [outcome for outcome in filling.outcomes if outcome.error is None]
-    touched = {(outcome.step.project, outcome.step.model.name) for outcome in good if outcome.done is not Done.KEPT}
-    concerned = [
-        replace(lock, models=tuple(model for model in lock.models if (lock.project, model.name) in touched))
-        for lock in locks
-    ]
-    return misfits_of(volume, concerned, {outcome.step.file.target for outcome in good})
+    return misfits_of(
+        volume, locks, {outcome.step.file.target for outcome in filling.outcomes if outcome.error is None}
+    )
 
 
 def _unfit(misfits: Sequence[ModelMisfit]) -> list[VerificationFailed]:

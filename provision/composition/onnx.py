@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from provision.composition.misfit import Contents
 
-BLOCK: Final = 256 * 1024
-LIMIT: Final = 64
+BLOCK: Final = 1024 * 1024
+LIMIT: Final = 8
 """Blocks of a model that are read."""
 
 _DEPTH = 100  # messages in each other: where protobuf's own readers end
@@ -50,9 +50,9 @@ _INNER: Mapping[str, Mapping[int, str]] = {
 class _Bad(Exception):
     """What is wrong with the model."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, grave: bool = True) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail, self.rule, self.grave = detail, Rule.BAD_ONNX if grave else Rule.UNCHECKED, grave
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def misfits(contents: Contents) -> Iterator[Misfit]:
             try:
                 yield from _of_sides(contents, path, _sides(contents, path))
             except _Bad as bad:
-                yield Misfit(rule=Rule.BAD_ONNX, path=path, detail=bad.detail)
+                yield Misfit(rule=bad.rule, path=path, detail=bad.detail, grave=bad.grave)
             except Ended:
                 yield Misfit(rule=Rule.BAD_ONNX, path=path, detail="it is no ONNX model, or ends too early")
 
@@ -151,10 +151,11 @@ def _add(sides: dict[str, _Side], entries: Mapping[str, str]) -> None:
     name = entries.get("location", "").removeprefix("./")
     fault = path_fault(name)
     if fault:
-        raise _Bad(f"it names a file `{shown(name)}`, which {fault}")
-    offset, length = (_decimal(entries.get(key, "0")) for key in ("offset", "length"))
+        leaves = not name or name.startswith("/") or ".." in name.split("/")
+        raise _Bad(f"it names a file `{shown(name)}`, which {fault}", grave=leaves)
+    offset, length = (_decimal(entries.get(key) or "0") for key in ("offset", "length"))
     if name not in sides and len(sides) == _FILES:
-        raise _Bad(f"it names more than {_FILES:,} files")
+        raise _Bad(f"it names more than {_FILES:,} files: too many to be checked", grave=False)
     side = sides.setdefault(name, _Side())
     side.length = max(side.length, offset + length)
 

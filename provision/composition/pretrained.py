@@ -3,8 +3,9 @@
 - A model is made as config.json says (`model_type`, configuration_utils.py), and then needs weights. A folder of
   configuration alone is what many ask for on purpose (a tokenizer for weights of elsewhere): told, never grave.
 - A tokenizer of the class that tokenizer_config.json names needs its vocabulary (`_from_pretrained`,
-  tokenization_utils_base.py: tokenizer.json or the class's own files, else "Can't load tokenizer"). Those that work on
-  bytes or code points have none; those with code of their own (`auto_map`) may have it anywhere.
+  tokenization_utils_base.py: tokenizer.json or the class's own files, else "Can't load tokenizer"). Asked only of
+  classes that are known to need one: others work on bytes, and those with code of their own (`auto_map`) may have it
+  anywhere.
 - Weights under transformers' names beside a tokenizer, without config.json: told.
 """
 

@@ -21,7 +21,12 @@ _VOCABULARY = re.compile(
 USUAL = ("tokenizer.json", "*vocab*", "*.model", "merges.txt", "*.tiktoken", "*.spm")
 """Globs of the usual ones."""
 
-_WITHOUT = ("ByT5", "Canine", "Perceiver", "Dia", "Rag")  # bytes, code points, or in folders of their own
+_NEEDY = re.compile(
+    r"(Albert|Bart|Barthez|Bert|BigBird|Blenderbot|Bloom|Camembert|CLIP|CodeGen|CodeLlama|Cohere|Deberta|DebertaV2"
+    r"|DistilBert|Electra|Gemma|GPT2|GPTNeoX|Llama|Longformer|M2M100|Marian|MBart|MBart50|MobileBert|MPNet|MT5|Nllb"
+    r"|Pegasus|Qwen2|Roberta|SeamlessM4T|Speech2Text|T5|Whisper|XGLM|XLMRoberta|XLNet)Tokenizer(Fast)?"
+    r"|PreTrainedTokenizerFast"
+)
 
 
 def has_vocabulary(names: Iterable[str]) -> bool:
@@ -30,5 +35,5 @@ def has_vocabulary(names: Iterable[str]) -> bool:
 
 
 def needs_vocabulary(kind: str) -> bool:
-    """Whether a tokenizer of the class `kind` has one."""
-    return not kind.startswith(_WITHOUT)
+    """Whether a tokenizer of the class `kind` is known to be of no use without one. Others may work on bytes."""
+    return _NEEDY.fullmatch(kind) is not None

@@ -21,14 +21,12 @@ _INDEXES = (
     re.compile(rf"{_BASE}\.{_FORMAT}\.index(?:\.{_TAG})?\.json(?P<shard>)"),
     re.compile(rf"{_BASE}\.{_FORMAT}\.{_TAG}\.index\.json(?P<shard>)"),
 )
+_ENDINGS = r"safetensors|bin|pt|pth|ckpt|pkl|msgpack|h5|ot|onnx|onnx_data|pb|flashpack|gguf|tflite"
 _ANY_WEIGHT = re.compile(
-    r"openvino_.*|.*\.(safetensors|bin|pt|pth|ckpt|pkl|msgpack|h5|ot|onnx|onnx_data|pb|flashpack|gguf|tflite)"
-    r"|.*\.(safetensors|bin)\.(.*\.)?index(\..*)?\.json",
-    re.IGNORECASE,
+    rf"openvino_.*|.*\.({_ENDINGS})|.*\.(safetensors|bin)\.(.*\.)?index(\..*)?\.json", re.IGNORECASE
 )
 _HOLDS_WEIGHTS = re.compile(
-    r".*\.(safetensors|bin|pt|pth|ckpt|pkl|msgpack|h5|ot|onnx|onnx_data|pb|flashpack|gguf|ggml|tflite|npz|nemo|mlmodel"
-    r"|llamafile|engine|xml|safetensors\.\w+|data-\d+-of-\d+)|weights?\.\w+",
+    rf".*\.({_ENDINGS}|ggml|npz|nemo|mlmodel|llamafile|engine|xml|safetensors\.\w+|data-\d+-of-\d+)|weights?\.\w+",
     re.IGNORECASE,
 )
 

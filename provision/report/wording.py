@@ -80,7 +80,8 @@ def files_in(state: State, count: int) -> str:
 def misfit_advice(found: ModelMisfit) -> str:
     """What to do about a model whose files do not fit together."""
     project = shown(found.project)
-    return f"compare the manifest of {project} with the repository, then provision lock {project}"
+    allowing = ", or set `allow_incomplete: true` there" if found.misfit.grave else ""
+    return f"compare the manifest of {project} with the repository{allowing}, then provision lock {project}"
 
 
 def owner(project: str, model: str) -> str:
