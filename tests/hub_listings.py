@@ -78,6 +78,15 @@ _LISTINGS = {
         normalizer.json preprocessor_config.json pytorch_model.bin pytorch_model.fp32-{00001,00002}-of-00002.bin
         pytorch_model.bin.index.fp32.json special_tokens_map.json tokenizer.json tokenizer_config.json vocab.json
     """,
+    "google/flan-t5-xl": """
+        .gitattributes README.md config.json flax_model-{00001,00002}-of-00002.msgpack flax_model.msgpack.index.json
+        generation_config.json model-{00001,00002}-of-00002.safetensors model.safetensors.index.json
+        pytorch_model-{00001,00002}-of-00002.bin pytorch_model.bin.index.json special_tokens_map.json spiece.model
+        tokenizer.json tokenizer_config.json
+    """,
+    "city96/Wan2.1-T2V-14B-gguf": """
+        .gitattributes README.md wan2.1-t2v-14b-{BF16,F16,Q3_K_S,Q4_K_M,Q8_0}.gguf
+    """,
     "bartowski/Llama-3.3-70B-Instruct-GGUF": """
         .gitattributes README.md Llama-3.3-70B-Instruct-{IQ2_M,Q4_K_M,Q5_K_S}.gguf Llama-3.3-70B-Instruct.imatrix
         Llama-3.3-70B-Instruct-Q8_0/Llama-3.3-70B-Instruct-Q8_0-{00001,00002}-of-00002.gguf

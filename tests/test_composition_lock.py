@@ -111,6 +111,17 @@ def test_a_component_that_is_left_out_is_refused_with_its_files(locking):
     assert "the repository has `unet/config.json` and 2 more" in said
 
 
+def test_variants_that_do_not_go_together_are_the_entrys_choice_where_the_hub_has_plain_weights(locking, place):
+    hub_folder.weights(place / "text_encoder/model.bf16.safetensors", {"a": 10})
+    hub_folder.weights(place / "text_encoder/model.safetensors", {"a": 10})
+
+    said = locking.refused('    files: ["*.json", "*.fp16.safetensors", "*.bf16.safetensors"]\n')
+
+    assert "(variant-mixed)" in said
+    assert "the repository has `text_encoder/model-00001-of-00002.safetensors` and " in said
+    assert "(variant-mixed): it is like this" not in said
+
+
 def test_a_person_may_allow_it_and_then_it_is_told(locking):
     lock = locking.lock(f"    exclude: [{SECOND}]\n    allow_incomplete: true\n")
 

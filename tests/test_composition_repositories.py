@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ FLUX = "black-forest-labs/FLUX.1-dev"
 LLAMA = "meta-llama/Meta-Llama-3-8B"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 WHISPER = "openai/whisper-large-v3"
+FLAN = "google/flan-t5-xl"
+WAN_QUANTS = "city96/Wan2.1-T2V-14B-gguf"
 QUANTS = "bartowski/Llama-3.3-70B-Instruct-GGUF"
 COMFY = "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"
 CONTROLNET = "diffusers/controlnet-canny-sdxl-1.0"
@@ -34,7 +37,7 @@ def made(repository: str) -> dict[str, bytes]:
 def _data(path: str, paths: Sequence[str]) -> bytes:
     name = path.rpartition("/")[2]
     if ".index." in name:
-        return _index(path, paths)
+        return _index(path, paths) if ".msgpack." not in name else b"{}"
     if name == "model_index.json":
         return _pipeline(paths)
     if name == "tokenizer_config.json":
@@ -94,6 +97,25 @@ def test_a_whole_repository_raises_no_alarm_at_all(repository):
     assert found(made(repository)) == []
 
 
+def test_an_index_that_was_converted_with_its_tied_tensors_is_never_refused():
+    """The converter copies the map of the pickles, and leaves tied tensors out of the shards."""
+    files = dict(made(FLAN))
+    pickled = json.loads(files["model.safetensors.index.json"])
+    first = next(iter(pickled["weight_map"].values()))
+    pickled["weight_map"] |= {"encoder.embed_tokens.weight": first, "decoder.embed_tokens.weight": first}
+    files["model.safetensors.index.json"] = json.dumps(pickled).encode()
+
+    assert [(misfit.rule, misfit.grave) for misfit in found(files)] == [("tensor-missing", False)]
+
+
+def test_quants_of_a_video_model_raise_no_alarm_at_all():
+    """Patches of time, height and width have five dimensions; other programs than llama.cpp give longer names."""
+    name = "model.diffusion_model.double_blocks.0.img_attn.patch_embedding.proj.weight"
+    quant = gguf([(name, (2, 2, 1, 16, 2), 0, 0)], data=512)
+
+    assert found(made(WAN_QUANTS) | {path: quant for path in LISTINGS[WAN_QUANTS] if path.endswith(".gguf")}) == []
+
+
 def chosen(
     repository: str, files: Iterable[str] = ("**",), exclude: Iterable[str] = (), variant: str = ""
 ) -> list[str]:
@@ -132,6 +154,7 @@ def test_leaving_the_pickles_out_raises_no_alarm_where_there_is_something_else(r
         (FLUX, {"files": ["flux1-dev.safetensors", "ae.safetensors"]}),
         (FLUX, {"exclude": ["flux1-dev.safetensors", "ae.safetensors"]}),
         (FLUX, {"files": ["transformer/"]}),
+        (FLAN, {"exclude": ["*.bin", "*.msgpack"]}),
         (LLAMA, {"exclude": ["original/"]}),
         (LLAMA, {"files": ["*.safetensors", "*.json"]}),
         (MINILM, {"files": ["onnx/model.onnx", "*.json", "vocab.txt"]}),
@@ -157,6 +180,7 @@ def test_what_people_choose_raises_no_alarm_at_all(choice):
         (LLAMA, {"files": ["tokenizer*", "config.json", "special_tokens_map.json"]}),
         (SDXL, {"files": ["*.json"]}),
         (SDXL, {"files": ["model_index.json"]}),
+        (SDXL, {"files": ["sd_xl_base_1.0.safetensors", "*.json", "*.txt"]}),
         (FLUX, {"files": ["tokenizer_2/tokenizer_config.json"]}),
         (FLUX, {"files": ["text_encoder_2/*.safetensors"]}),
     ],
