@@ -77,7 +77,7 @@ def test_what_was_read_before_an_interrupt_is_not_read_again(eager):
     found = eager.verify()
     assert found.ok
     assert notes(found) == {
-        "resumed": "2 files (45.3 MB) were read by a verification that was cut short, and not again"
+        "resumed": "2 files (45.3 MB) were read by a verification that was cut short, and not again; --anew reads all"
     }
     assert records(eager) == []
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli import console, settings
@@ -63,18 +64,18 @@ def opened(named: Named, stop: Stop) -> Iterator[tuple[View, Volume | None]]:
 @contextmanager
 def runs(view: View) -> Iterator[Volume | None]:
     """The folder of this machine where verifications of `view` that are under way keep their records; None where it
-    cannot be had.
+    cannot be had, or lies on that very volume.
     """
     from provision.digest import sha256_of
     from provision.volume.mount import Volume
 
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - as volume_path
+    state = Path(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"))  # noqa: PTH111 - never raises
+    place = state / "provision/verifying" / sha256_of(view.identity.encode())[:16]
     with ExitStack() as stack:
-        try:
-            place = os.path.join(home, "provision", "verifying", sha256_of(view.path.encode())[:16])  # noqa: PTH118
-            folder = stack.enter_context(Volume.open(place, create=True))
-        except VolumeError:
-            folder = None
+        folder = None
+        if state.is_absolute() and not place.resolve().is_relative_to(view.path):
+            with suppress(VolumeError):
+                folder = stack.enter_context(Volume.open(str(place), create=True))
         yield folder
 
 

@@ -20,7 +20,7 @@ from provision.volume.claims import Claims
 from provision.volume.holdings import survey
 from provision.volume.locks import read_locks, write_lock
 from provision.volume.partials import Partials
-from provision.volume.receipts import Receipt, read_receipts
+from provision.volume.receipts import Receipt, believed_receipts
 from provision.volume.receipts.writing import ReceiptWriter, compact
 from provision.volume.space import check_room
 
@@ -82,7 +82,7 @@ def look_ahead(volume: Volume, locks: Sequence[Lock], now: float, shard: Shard |
     if fault:
         raise InputError(fault, hint="give one of them another target or root, then run `provision lock`")
     check_neighbours(locks, _neighbours(volume, locks))
-    receipts = read_receipts(volume, now)
+    receipts = believed_receipts(volume, now)
     holdings = survey(volume, [file for lock in locks for _, file in lock.files()], now, receipts)
     whole = plan(locks, lambda file: holdings[file.target])
     return Prospect(

@@ -18,7 +18,7 @@ from provision.transfer.assistance import Assistance
 from provision.transfer.steps import Worker
 from provision.volume.claims import BEAT
 from provision.volume.holdings import survey
-from provision.volume.receipts import read_receipts
+from provision.volume.receipts import believed_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ class Shift:
                 left = [job for job, work in zip(left, done, strict=True) if work is None]
                 if left:
                     self._wait_for_some(left)
-                    bench = replace(bench, known=read_receipts(bench.volume, bench.clock()))
+                    bench = replace(bench, known=believed_receipts(bench.volume, bench.clock()))
                     left = [self._renewed(job, bench) for job in left]
         return outcomes
 

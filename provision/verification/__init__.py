@@ -16,15 +16,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provision.errors import VolumeError
 from provision.verification.findings import Finding, Mode, Note, Promise, State, Verification
 from provision.verification.reading import Reading
 from provision.volume.receipts import read_receipts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from provision.lock import Lock
     from provision.verification.findings import ModelMisfit
+    from provision.volume.receipts import Receipt
     from provision.volume.view import View
 
 __all__ = ["Finding", "Mode", "Note", "Promise", "Reading", "State", "Verification", "verify"]
@@ -73,7 +75,7 @@ def _check_possible(view: View, reading: Reading) -> None:
 
 
 def _found(view: View, promises: Sequence[Promise], reading: Reading) -> tuple[list[Finding | None], list[Note]]:
-    receipts = read_receipts(view, reading.clock())
+    receipts, notes = _receipts(view, {promise.file.target for promise in promises}, reading)
     match reading.mode:
         case Mode.QUICK:
             from provision.verification.quick import verify_quick
@@ -86,7 +88,18 @@ def _found(view: View, promises: Sequence[Promise], reading: Reading) -> tuple[l
         case Mode.FULL:
             from provision.verification.full import verify_full
 
-            return verify_full(view, promises, receipts, reading)
+            found, more = verify_full(view, promises, receipts, reading)
+            return found, [*notes, *more]
+
+
+def _receipts(view: View, targets: set[str], reading: Reading) -> tuple[Mapping[str, Receipt], list[Note]]:
+    """The receipts of `targets`. Where they cannot be read, a full verification does without them."""
+    try:
+        return read_receipts(view, reading.clock(), only=targets), []
+    except VolumeError as error:
+        if reading.mode is not Mode.FULL:
+            raise
+        return {}, [Note(kind="receipts", text=f"no receipt was used, since {error.message}")]
 
 
 def _goes_on(found: Sequence[Finding | None], reading: Reading) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.errors import LockError
+from provision.errors import LockError, VolumeError
 from provision.names import shown
 from provision.progress import size_text
 from provision.verification.findings import Note
@@ -22,11 +22,7 @@ SHOWN = 5
 
 
 def copy_notes(view: View, locks: Iterable[Lock]) -> list[Note]:
-    """What is to be said where the volume's own copy of one of `locks` is another one. The copy decides nothing.
-
-    Raises:
-        VolumeError: the volume's records cannot be reached.
-    """
+    """What is to be said where the volume's own copy of one of `locks` is another one. The copy decides nothing."""
     notes = []
     for lock in locks:
         text = _told(view, lock)
@@ -38,7 +34,7 @@ def copy_notes(view: View, locks: Iterable[Lock]) -> list[Note]:
 def _told(view: View, lock: Lock) -> str:
     try:
         copy = read_lock(view, lock.project)
-    except LockError as error:
+    except (LockError, VolumeError) as error:
         return f"the volume's own copy of the lock is of no use ({error.message}); it was not needed"
     if copy is None:
         return "the volume holds no copy of this lock: it was filled by other means, or not at all"

@@ -75,6 +75,12 @@ class Promise:
     model: str
     file: LockedFile
 
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """Promises of one key are the same promise, whoever was given them."""
+        header = self.file.header.sha256 if self.file.header else ""
+        return self.file.target, self.file.size, self.file.sha256, header
+
     def at(self, target: str, size: int) -> Promise:
         """The same project's promise of another file, one that goes with this one."""
         return replace(self, file=replace(self.file, target=target, size=size, header=None))
@@ -117,9 +123,11 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every promised file was found as promised, and everything fits together."""
+        """Whether every promised file was found as promised, and everything fits together; not where none is promised."""
         good = all(finding.state is State.OK for finding in self.findings)
-        return good and not self.unread and not any(found.misfit.grave for found in self.misfits)
+        return (
+            bool(self.findings) and good and not self.unread and not any(found.misfit.grave for found in self.misfits)
+        )
 
     @property
     def counts(self) -> dict[str, int]:

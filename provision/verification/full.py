@@ -12,6 +12,7 @@ from provision.progress import Silent, size_text
 from provision.verification.damage import damage_text, differing_pieces, ranges_of
 from provision.verification.findings import Note, State
 from provision.verification.header import header_finding, instead, size_finding
+from provision.verification.phrases import unreadable
 from provision.verification.reading import patiently
 from provision.verification.records import VERIFYING, Records, Unfinished, is_recent, without_pieces
 from provision.verification.steadiness import check_unreplaced, check_unwritten, still_stands
@@ -37,7 +38,7 @@ def verify_full(
     """A finding for each promise, in their order, None where a first fault was enough; and what is to be known of them.
     What several projects promise alike is read once.
     """
-    once = {(promise.file.target, promise.file.sha256): promise for promise in promises}
+    once = {promise.key: promise for promise in promises}
     order = sorted(once.values(), key=lambda promise: -promise.file.size)
     reading.progress.begin("verify", sum(promise.file.size for promise in order))
     unfinished = Unfinished(reading.run, {promise.file.target for promise in order}, reading.clock())
@@ -49,9 +50,9 @@ def verify_full(
         found = reader.read_all(order)
     if all(found):
         run.take_away(unfinished.names)
-    verdicts = {(promise.file.target, promise.file.sha256): f for promise, f in zip(order, found, strict=True)}
-    told = [_told_to(promise, verdicts[promise.file.target, promise.file.sha256]) for promise in promises]
-    return told, reader.notes()
+    verdicts = {promise.key: finding for promise, finding in zip(order, found, strict=True)}
+    told = [_told_to(promise, verdicts[promise.key]) for promise in promises]
+    return told, [*reader.notes(), *records.notes()]
 
 
 def _told_to(promise: Promise, verdict: Finding | None) -> Finding | None:
@@ -93,7 +94,7 @@ class _Reader:
         notes = []
         if self._resumed:
             what = f"{_count_text(self._resumed)} read by a verification that was cut short, and not again"
-            notes.append(Note(kind="resumed", text=what))
+            notes.append(Note(kind="resumed", text=f"{what}; --anew reads all"))
         if self._young:
             what = (
                 f"{_count_text(self._young)} proven within {_age_text(self._reading.max_age or 0)}, and not read again"
@@ -108,7 +109,7 @@ class _Reader:
         try:
             finding = patiently(self._reading, lambda: self._read(promise, task))
         except VolumeError as error:
-            finding = promise.found(State.UNREADABLE, detail=error.message)
+            finding = unreadable(promise, error)
         except _EnoughError:
             return None
         finally:
@@ -134,7 +135,8 @@ class _Reader:
             spared.append(file.size)
             return header_finding(promise, opened) or promise.found(State.OK)
         known = self._known(promise)
-        hasher = self._hashed(promise, opened, task, by_piece=known is None)
+        is_fresh = self._is_fresh(known, before)
+        hasher = self._hashed(promise, opened, task, by_piece=not is_fresh)
         check_unwritten(file.target, opened, before, is_complete=hasher.is_complete)
         if file.size > BLOCK:  # what is smaller was read in one moment
             check_unreplaced(self._view, file.target, opened)
@@ -142,7 +144,7 @@ class _Reader:
             return self._refuted(promise, opened, known, hasher.sha256())
         wrong = header_finding(promise, opened)
         if wrong is None:
-            self._vouch(promise, known, hasher, before)
+            self._vouch(receipt_of(file, before, hasher.pieces, self._reading.clock()), is_fresh=is_fresh)
         return wrong or promise.found(State.OK)
 
     def _spared(self, promise: Promise, found: Facts) -> list[int] | None:
@@ -174,26 +176,30 @@ class _Reader:
                 task.advance(len(block))
         return hasher
 
-    def _vouch(self, promise: Promise, known: Receipt | None, hasher: PieceHasher, found: Facts) -> None:
-        """Leave a receipt, unless a fresh one says the same: verifying every hour must not fill a volume."""
-        now, age = self._reading.clock(), self._reading.max_age
+    def _is_fresh(self, known: Receipt | None, found: Facts) -> bool:
+        """Whether no new receipt is due: verifying every hour must not fill a volume."""
+        age = self._reading.max_age
         fresh = FRESH if age is None else min(FRESH, age / 2)
-        pieces = hasher.pieces if known is None else known.pieces
-        receipt = receipt_of(promise.file, found, pieces, now)
-        if known is None or not trusted(known, found) or now - known.proven_at > fresh:
+        return known is not None and trusted(known, found) and self._reading.clock() - known.proven_at <= fresh
+
+    def _vouch(self, receipt: Receipt, *, is_fresh: bool) -> None:
+        """Leave `receipt`, unless a fresh one says the same."""
+        if not is_fresh:
             self._records.add(receipt)
         self._run.add(without_pieces(receipt))
 
     def _refuted(self, promise: Promise, opened: Readable, known: Receipt | None, actual: str) -> Finding:
-        """The bytes are wrong: say where, if a receipt tells, and take that receipt back so that a fill repairs.
+        """The bytes are wrong: say where, if a receipt tells, and take back whatever vouches for others than these, so
+        that a fill repairs.
 
         A file that another has taken the place of since it was opened is none of ours any more.
         """
         size = promise.file.size
         ranges: tuple[tuple[int, int], ...] = ()
+        receipt = self._receipts.get(promise.file.target)
+        if receipt is not None and receipt.sha256 != actual and still_stands(self._view, promise.file.target, opened):
+            self._records.take_back(revoked(receipt, self._reading.clock()))
         if known is not None:
-            if still_stands(self._view, promise.file.target, opened):
-                self._records.add(revoked(known, self._reading.clock()))
             pieces = self._hashed(promise, opened, Silent(), by_piece=True).pieces
             ranges = ranges_of(differing_pieces(known.pieces, pieces), size)
         detail = damage_text(ranges, size) or instead(promise, opened)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provision.errors import VolumeError
 from provision.verification.findings import State
 from provision.verification.header import header_finding, size_finding
+from provision.verification.phrases import KNOWN_DAMAGED, unreadable
 from provision.verification.reading import patiently
 from provision.volume.mount import Volume
 from provision.volume.paths import parent_and_name
@@ -67,7 +68,7 @@ class _Glance:
         try:
             folder = patiently(self._reading, lambda: volume.root.below(parent))
         except VolumeError as error:
-            return [self._seen(promise.found(State.UNREADABLE, detail=error.message)) for promise in promises]
+            return [self._seen(unreadable(promise, error)) for promise in promises]
         if folder is None:
             return [self._seen(promise.found(State.MISSING)) for promise in promises]
         with folder:
@@ -82,7 +83,7 @@ class _Glance:
         try:
             return self._seen(patiently(self._reading, lambda: self._verdict(promise, open_file(name))))
         except VolumeError as error:
-            return self._seen(promise.found(State.UNREADABLE, detail=error.message))
+            return self._seen(unreadable(promise, error))
 
     def _verdict(self, promise: Promise, opened: Readable | None) -> Finding:
         if opened is None:
@@ -111,7 +112,7 @@ def _vouched(promise: Promise, found: Facts, receipt: Receipt | None) -> Finding
     if receipt is None:
         return promise.found(State.UNPROVEN, detail="it looks right, but nothing vouches for it")
     if is_revoked(receipt):
-        return promise.found(State.UNPROVEN, detail="it was found damaged, and not repaired since: provision fill does")
+        return promise.found(State.UNPROVEN, detail=KNOWN_DAMAGED)
     if not trusted(receipt, found):
         return promise.found(State.UNPROVEN, detail="it was changed, or replaced, since it was proven")
     if receipt.sha256 != promise.file.sha256:

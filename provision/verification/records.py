@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from provision.errors import VolumeError
 from provision.names import STATE_FOLDER
+from provision.verification.findings import Note
 from provision.volume.receipts import RECEIPTS, is_file_of_receipts, lines_of, merge, trusted
 from provision.volume.receipts.writing import ReceiptWriter, drop
 
@@ -52,6 +53,7 @@ class Records:
         self._volume, self._folder = volume, folder
         self._writer = ReceiptWriter(volume, clock, known, folder) if volume is not None else None
         self._takes = volume is not None
+        self._kept_back = 0
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +73,19 @@ class Records:
             self._writer.add(receipt)
         except VolumeError:
             self._takes = False
+
+    def take_back(self, revocation: Receipt) -> None:
+        """Keep `revocation`; where that cannot be done, `notes` will say so."""
+        self.add(revocation)
+        self._kept_back += not self._takes
+
+    def notes(self) -> list[Note]:
+        """What to know of what could not be kept."""
+        if not self._kept_back:
+            return []
+        count = f"{self._kept_back:,} receipts" if self._kept_back > 1 else "1 receipt"
+        why = "cannot be taken back, since nothing was written to the volume: there --quick may still vouch for it"
+        return [Note(kind="records", text=f"{count} for what was found damaged {why}")]
 
     def take_away(self, others: Iterable[str] = ()) -> None:
         """Unlink what was written here, and the `others` of the folder, where that can be done."""

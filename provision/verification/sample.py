@@ -65,6 +65,7 @@ class Known:
 
 
 _Draw = tuple[Known, list[int]]
+_Key = tuple[str, int, str, str]  # of a promise
 
 
 def verify_sample(
@@ -76,17 +77,17 @@ def verify_sample(
         return findings, []
     known = _known(promises, findings, receipts)
     total = sum(one.count for one in known)
-    drawn = _drawn(known, math.ceil(round(reading.share * total, 6)), reading.draw)
-    refuted, read = _read_all(view, drawn, receipts, reading)
+    drawn = _drawn(known, min(total, max(1, math.ceil(round(reading.share * total, 6)))), reading.draw)
+    refuted, read, notes = _read_all(view, drawn, receipts, reading)
     told = [_verdict(promise, finding, refuted) for promise, finding in zip(promises, findings, strict=True)]
-    return told, [_note(sum(len(indices) for _, indices in drawn), total, read)]
+    return told, [_note(sum(len(indices) for _, indices in drawn), total, read), *notes]
 
 
 def _known(
     promises: Sequence[Promise], findings: Sequence[Finding | None], receipts: Mapping[str, Receipt]
 ) -> list[Known]:
     """The files that are there with their length, and of whose pieces a digest is known; each once."""
-    once: dict[tuple[str, str], Known] = {}
+    once: dict[_Key, Known] = {}
     for promise, finding in zip(promises, findings, strict=True):
         if finding is None or finding.state not in {State.OK, State.UNPROVEN} or not promise.file.size:
             continue
@@ -94,7 +95,7 @@ def _known(
         has_pieces = receipt is not None and receipt.sha256 == promise.file.sha256 and bool(receipt.pieces)
         if has_pieces or piece_count(promise.file.size) == 1:
             one = Known(promise=promise, receipt=receipt if has_pieces else None)
-            once[promise.file.target, promise.file.sha256] = one
+            once[promise.key] = one
     return list(once.values())
 
 
@@ -120,7 +121,7 @@ def _drawn(known: Sequence[Known], count: int, draw: Random | None) -> list[_Dra
 class _Compared:
     """What reading some pieces of a file has shown: those that differ, or why they could not be read."""
 
-    key: tuple[str, str]
+    key: _Key
     read: int = 0
     wrong: tuple[int, ...] = ()
     unreadable: str = ""
@@ -129,8 +130,8 @@ class _Compared:
 
 def _read_all(
     view: View, drawn: Sequence[_Draw], receipts: Mapping[str, Receipt], reading: Reading
-) -> tuple[dict[tuple[str, str], list[_Compared]], int]:
-    """What was refuted, by target and sha256; and how many bytes were read."""
+) -> tuple[dict[_Key, list[_Compared]], int, list[Note]]:
+    """What was refuted; how many bytes were read; and what is to be known of the records."""
     width = max(reading.files_at_once, IN_FLIGHT if isinstance(view, Volume) else 1)
     reader = _Reader(view, reading, min(READ_SIZE, ROOM // width))
     reading.progress.begin("sample", sum(_size(one, indices) for one, indices in drawn))
@@ -138,16 +139,16 @@ def _read_all(
         compared = [found for found in Crew(width, reader.read, reading.stop).run(drawn) if found is not None]
     finally:
         reading.progress.end()
-    refuted: dict[tuple[str, str], list[_Compared]] = defaultdict(list)
+    refuted: dict[_Key, list[_Compared]] = defaultdict(list)
     for found in compared:
         if found.wrong or found.unreadable:
             refuted[found.key].append(found)
     with Records(reading.records, reading.clock, receipts) as records:
-        for (target, sha256), all_found in refuted.items():
+        for (target, _, sha256, _), all_found in refuted.items():
             receipt = receipts.get(target)
             if receipt is not None and receipt.sha256 == sha256 and any(found.wrong for found in all_found):
-                records.add(revoked(receipt, reading.clock()))
-    return refuted, sum(found.read for found in compared)
+                records.take_back(revoked(receipt, reading.clock()))
+    return refuted, sum(found.read for found in compared), records.notes()
 
 
 def _size(one: Known, indices: Sequence[int]) -> int:
@@ -167,7 +168,7 @@ class _Reader:
         if self._enough:
             return None
         one, indices = drawn
-        key = one.promise.file.target, one.promise.file.sha256
+        key = one.promise.key
         task = self._reading.progress.task(key[0], _size(one, indices))
         try:
             found = patiently(self._reading, lambda: self._compared(key, one, indices))
@@ -179,7 +180,7 @@ class _Reader:
         self._enough = self._enough or (self._reading.fail_fast and bool(found.wrong or found.unreadable))
         return found
 
-    def _compared(self, key: tuple[str, str], one: Known, indices: Sequence[int]) -> _Compared:
+    def _compared(self, key: _Key, one: Known, indices: Sequence[int]) -> _Compared:
         opened = self._view.open_file(key[0])
         if opened is None:
             raise VolumeTrouble(f"{key[0]} was taken away while it was looked at")
@@ -214,11 +215,9 @@ class _Reader:
             begin += count
 
 
-def _verdict(
-    promise: Promise, finding: Finding | None, refuted: Mapping[tuple[str, str], Sequence[_Compared]]
-) -> Finding | None:
+def _verdict(promise: Promise, finding: Finding | None, refuted: Mapping[_Key, Sequence[_Compared]]) -> Finding | None:
     """The finding, with what the sample has found of the file."""
-    found = refuted.get((promise.file.target, promise.file.sha256), ())
+    found = refuted.get(promise.key, ())
     wrong = sorted(index for one in found for index in one.wrong)
     if finding is None or not found:
         return finding

@@ -83,7 +83,7 @@ def _outermost(roots: dict[str, str]) -> list[str]:
 
 
 def _is_below(path: str, root: str) -> bool:
-    return not root or path.startswith(f"{root}/")
+    return root in {"", path} or path.startswith(f"{root}/")
 
 
 def _owner(owners: dict[str, str], path: str) -> str:
@@ -108,7 +108,11 @@ class _Walk:
 
     def below(self, root: str) -> Iterator[_Stranger]:
         """Each stranger below `root`: its path, its size (-1 of what could not be looked into), what it is."""
-        folder = self._volume.root.below(root)
+        try:
+            folder = self._volume.root.below(root)
+        except VolumeError as error:
+            yield root, -1, error.message
+            return
         if folder is not None:
             with folder:
                 yield from self._in(folder, f"{root}/" if root else "", 1)

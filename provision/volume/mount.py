@@ -71,6 +71,11 @@ class Volume:
         """Give the descriptor back."""
         self.root.close()
 
+    @property
+    def identity(self) -> str:
+        """As View."""
+        return self.root.identity
+
     def stat(self, target: str) -> os.stat_result | None:
         """What stands at `target`; None when it, or a folder on the way, is absent. Raises as Folder does."""
         parent, _, name = target.rpartition("/")

@@ -266,6 +266,12 @@ class Root(Folder):
         """Whether `found` is what the system says of this root."""
         return os.path.samestat(found, self._stat_self())
 
+    @property
+    def identity(self) -> str:
+        """Tells this root from another that was, or will be, mounted at the same place."""
+        found = self._stat_self()
+        return f"{self.path} {found.st_dev} {found.st_ino} {self.room().f_fsid}"
+
     def _stat_self(self) -> os.stat_result:
         with faults_at(self.path, reading=True):
             return os.fstat(self._fd)

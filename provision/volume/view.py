@@ -68,6 +68,10 @@ class View(Protocol):
     def path(self) -> str:
         """What people call it."""
 
+    @property
+    def identity(self) -> str:
+        """Tells this volume from another of the same name: one mounted there later, one on another server."""
+
     def open_file(self, target: str) -> Readable | None:
         """The file at `target`, under the volume's root; None when it is absent."""
 

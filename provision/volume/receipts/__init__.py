@@ -14,12 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from provision.digest import is_sha256, piece_count
-from provision.errors import VolumeError, VolumeTrouble
+from provision.errors import UnsafePath, VolumeError, VolumeTrouble
 from provision.lock import SIZE_LIMIT
 from provision.names import STATE_FOLDER, target_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from provision.lock import LockedFile
     from provision.volume.view import Facts, Readable, View
@@ -36,8 +36,14 @@ FILES_LIMIT = 1_000
 FILE_LIMIT = 32 * 1024 * 1024
 """Bytes; a larger file of receipts is none of ours. A writer begins a new one at a quarter of it."""
 
+TOTAL_LIMIT = 256 * 1024 * 1024
+"""Bytes of receipts that are read in all, the newest ones."""
+
 LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of digests that a receipt holds at most: those of the pieces of a file of 4 TB."""
+
+_REST_LIMIT = 64 * 1024  # bytes of a line without its digests: a target of 4 KiB, every byte of it escaped
+_SHORT = 4 * 1024  # bytes of a line that is parsed together with others
 
 INDEX = "index.txt"
 """The file of the folder that names its files of receipts, one on a line, for those who cannot list it."""
@@ -48,6 +54,7 @@ _AT_ONCE = 256  # lines
 
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.jsonl")
 _HEX = re.compile(r"[0-9a-f]*")
+_DIGESTS = re.compile(rb',"xxh3":"([0-9a-f]*)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +138,43 @@ def is_racy(receipt: Receipt) -> bool:
     return receipt.mtime_ns % 10**9 == 0 and receipt.proven_at - receipt.mtime_ns / 10**9 < _RACY
 
 
-def read_receipts(view: View, now: float, folder: str = RECEIPTS) -> dict[str, Receipt]:
-    """The newest receipt of each target. Whatever is damaged, hostile or dated ten years ahead is passed over.
+def read_receipts(
+    view: View, now: float, folder: str = RECEIPTS, only: Container[str] | None = None
+) -> dict[str, Receipt]:
+    """The newest receipt of each target, or of those in `only`. Whatever is damaged, hostile or dated ten years ahead
+    is passed over.
 
     Raises:
         UnsafePath: the folder of receipts is reached through something other than plain folders.
-        VolumeTrouble, VolumeError: it cannot be read.
+        VolumeTrouble, VolumeError: something of it cannot be read: what it says against a file is not to be overlooked.
     """
     newest: dict[str, Receipt] = {}
-    for name in sorted(filter(is_file_of_receipts, view.state_names(folder)))[-FILES_LIMIT:]:
-        merge(newest, lines_of(partial(view.open_file, f"{STATE_FOLDER}/{folder}/{name}")) or (), now)
+    room = TOTAL_LIMIT
+    for name in sorted(filter(is_file_of_receipts, view.state_names(folder)), reverse=True)[:FILES_LIMIT]:
+        lines = lines_of(partial(view.open_file, f"{STATE_FOLDER}/{folder}/{name}")) or ()
+        room -= sum(map(len, lines))
+        if room < 0:
+            break
+        older: dict[str, Receipt] = {}
+        merge(older, lines, now, only)
+        for target, one in older.items():
+            if target not in newest or newest[target].proven_at < one.proven_at:
+                newest[target] = one
     return newest
+
+
+def believed_receipts(view: View, now: float) -> dict[str, Receipt]:
+    """As `read_receipts`, but none at all where some are not to be read: then nothing is known to be proven.
+
+    Raises:
+        UnsafePath, VolumeTrouble: as `read_receipts`.
+    """
+    try:
+        return read_receipts(view, now)
+    except (UnsafePath, VolumeTrouble):
+        raise
+    except VolumeError:
+        return {}
 
 
 def is_file_of_receipts(name: str) -> bool:
@@ -150,29 +183,27 @@ def is_file_of_receipts(name: str) -> bool:
 
 
 def lines_of(open_file: Callable[[], Readable | None]) -> list[bytes] | None:
-    """The whole lines of a file of receipts; None when it cannot be had, or is too large to be one.
+    """The whole lines of a file of receipts; None when there is none, or something that is none of ours.
 
     Raises:
-        VolumeTrouble: it may be had another time.
+        VolumeTrouble, VolumeError: it is there, and cannot be read.
     """
     try:
         file = open_file()
-        if file is None:
-            return None
-        with file:
-            size = file.stat().st_size
-            return None if size > FILE_LIMIT else file.read_at(0, size).split(b"\n")[:-1]
-    except VolumeTrouble:
-        raise
-    except VolumeError:
+    except UnsafePath:
         return None
+    if file is None:
+        return None
+    with file:
+        size = file.stat().st_size
+        return None if size > FILE_LIMIT else file.read_at(0, size).split(b"\n")[:-1]
 
 
-def merge(newest: dict[str, Receipt], lines: Sequence[bytes], now: float) -> None:
-    """Add the receipts in `lines` to `newest`, each where it is the newest of its target."""
+def merge(newest: dict[str, Receipt], lines: Sequence[bytes], now: float, only: Container[str] | None = None) -> None:
+    """Add the receipts in `lines` to `newest`, each where it is the newest of its target and that is in `only`."""
     for document in _documents(lines):
         receipt = _receipt(document)
-        if receipt is None or receipt.proven_at > now + _FUTURE:
+        if receipt is None or receipt.proven_at > now + _FUTURE or (only is not None and receipt.target not in only):
             continue
         known = newest.get(receipt.target)
         if known is None or known.proven_at <= receipt.proven_at:
@@ -183,10 +214,24 @@ def _documents(lines: Sequence[bytes]) -> Iterator[object]:
     """What the lines hold. Many at once take half the time; a garbled line has its neighbours parsed one by one."""
     for at in range(0, len(lines), _AT_ONCE):
         some = lines[at : at + _AT_ONCE]
+        short = [line for line in some if len(line) <= _SHORT]
         try:
-            yield from json.loads(b"[%b]" % b",".join(some))
+            yield from json.loads(b"[%b]" % b",".join(short))
         except (ValueError, RecursionError):
-            yield from (_parsed(line) for line in some)
+            yield from map(_parsed, short)
+        yield from (_parsed_long(line) for line in some if len(line) > _SHORT)
+
+
+def _parsed_long(line: bytes) -> object:
+    """A long line is long by its digests, which are taken out before the rest is parsed: a parser's memory is many
+    times that of what is hostile.
+    """
+    found = _DIGESTS.search(line)
+    rest = line if found is None else line[: found.start()] + line[found.end() :]
+    document = _parsed(rest) if len(rest) <= _REST_LIMIT else None
+    if isinstance(document, dict) and found is not None:
+        document["xxh3"] = found[1].decode()
+    return document
 
 
 def _parsed(line: bytes) -> object:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from provision.errors import VolumeError
+from provision.errors import VolumeError, VolumeTrouble
 from provision.volume.receipts import FILE_LIMIT, INDEX, LINE_LIMIT, RECEIPTS, is_file_of_receipts, lines_of, merge
 
 if TYPE_CHECKING:
@@ -211,7 +211,12 @@ def _write_index(folder: Folder) -> None:
 
 
 def _lines_of(folder: Folder, name: str) -> list[bytes] | None:
-    return lines_of(lambda: folder.open_file(name))
+    try:
+        return lines_of(lambda: folder.open_file(name))
+    except VolumeTrouble:
+        raise
+    except VolumeError:  # it stays where it is
+        return None
 
 
 def _line(receipt: Receipt) -> bytes:
