@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 LIMIT: Final = 32 * 1024 * 1024
 """Bytes. The largest indexes known, of models with 140,000 tensors, have 15 MiB."""
 
-VALUES: Final = 2_000_000
-"""Most commas, colons and brackets together: each may cost an object in memory."""
+VALUES: Final = 400_000
+"""Most commas, colons and brackets together: each may cost an object in memory, and 100 MiB in all is what a check may
+take. Indexes of 140,000 tensors have 280,000.
+"""
 
 
 class Unfit(Exception):

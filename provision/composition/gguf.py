@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from provision.composition.misfit import Misfit, Rule, listed
@@ -44,6 +45,7 @@ BLOCK: Final = 4 * 1024 * 1024
 LIMIT: Final = 16
 """Blocks of a file that are read. Vocabularies of 256,000 words take three."""
 
+_LACKING = 100  # names of missing parts that a misfit carries
 _PART = re.compile(r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
@@ -184,15 +186,18 @@ def _parts(paths: list[str]) -> Iterator[Misfit]:
         if match := _PART.fullmatch(name):
             groups.setdefault((folder, match["base"], match["count"]), {})[int(match["number"])] = path
     for (folder, base, count), found in groups.items():
-        missing = [number for number in range(1, int(count) + 1) if number not in found]
+        numbers = range(1, int(count) + 1)
+        missing = len(numbers) - sum(number in numbers for number in found)
+        some = islice((number for number in numbers if number not in found), _LACKING)
         if missing:
-            yield _part_missing(found, [joined(folder, f"{base}-{number:05}-of-{count}.gguf") for number in missing])
+            names = tuple(joined(folder, f"{base}-{number:05}-of-{count}.gguf") for number in some)
+            yield _part_missing(found, missing, names)
 
 
-def _part_missing(found: Mapping[int, str], missing: list[str]) -> Misfit:
+def _part_missing(found: Mapping[int, str], missing: int, names: tuple[str, ...]) -> Misfit:
     return Misfit(
         rule=Rule.GGUF_PART_MISSING,
         path=next(iter(found.values())),
-        detail=f"{len(missing):,} of its parts are missing: {listed(missing)}",
-        lacking=tuple(missing[:100]),
+        detail=f"{missing:,} of its parts are missing: {listed(names, missing)}",
+        lacking=names,
     )

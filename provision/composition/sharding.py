@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from provision.composition.document import Unfit, document
@@ -259,11 +260,12 @@ def _of_group(sharded: _Set, first: re.Match[str], found: Mapping[int, object]) 
     """
     count, folder = int(first["count"]), sharded.folder.path
     numbers = range(count) if 0 in found else range(1, count + 1)  # some writers count from 0
-    missing = [number for number in numbers if number not in found]
+    missing = len(numbers) - sum(number in numbers for number in found)
     used = sharded.is_used and weights_of(first[0]) is not None
     if missing:
-        names = tuple(joined(folder, _numbered(first, number)) for number in missing[:_LACKING])
-        detail = f"{len(missing):,} of {count:,} shards are missing: {listed(names, len(missing))}"
+        some = islice((number for number in numbers if number not in found), _LACKING)
+        names = tuple(joined(folder, _numbered(first, number)) for number in some)
+        detail = f"{missing:,} of {count:,} shards are missing: {listed(names, missing)}"
         yield Misfit(rule=Rule.SHARD_MISSING, path=sharded.path, detail=detail, grave=used, lacking=names)
     elif used:
         detail = "there is no index beside it, by which transformers and diffusers find shards"

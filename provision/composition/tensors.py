@@ -9,7 +9,7 @@ from provision.composition.misfit import Misfit, Rule
 if TYPE_CHECKING:
     from provision.composition.misfit import Contents
 
-LIMIT: Final = 16 * 1024 * 1024
+LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a header that is looked into. Those of the largest shards known have one."""
 
 
