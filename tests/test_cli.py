@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -12,40 +11,20 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from volume_material import promised, receipt_for
+from small_volume import DATA, TARGET, filled_volume, lock_of
+from volume_material import promised
 
 from provision.cli import COMMANDS, run
 from provision.errors import ExitCode
 from provision.lock import Lock, LockedModel, dumps
 from provision.resolution import model_meaning
-from provision.volume.locks import write_lock
-from provision.volume.mount import Volume
-from provision.volume.receipts.writing import ReceiptWriter
 
-DATA = b"weights" * 1000
-TARGET = "models/sub/a.safetensors"
 DOCS = Path(__file__).parent.parent
-
-
-def lock_of(data: bytes, target: str = TARGET) -> Lock:
-    model = LockedModel(
-        name="m", source="hf://o/n", revision="main", commit="a" * 40, layout="tree", license=None,
-        meaning_sha256="b" * 64, files=(promised(data, target),),
-    )  # fmt: skip
-    return Lock(project="p", root="models", manifest_sha256="c" * 64, models=(model,))
 
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
-    """A volume that holds one file as its lock promises, with its receipt."""
-    root = tmp_path / "volume"
-    (root / TARGET).parent.mkdir(parents=True)
-    (root / TARGET).write_bytes(DATA)
-    with Volume.open(str(root)) as volume:
-        write_lock(volume, lock_of(DATA))
-        with ReceiptWriter(volume, lambda: 1_790_000_000.0) as receipts:
-            receipts.add(receipt_for(root, DATA, TARGET))
-    return root
+    return filled_volume(tmp_path / "volume")
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda c: " ".join(c) or "provision")
@@ -83,125 +62,6 @@ def test_every_exit_code_appears_in_the_docs():
 def test_a_wrong_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]):
     assert run(["verfy"]) == ExitCode.INPUT
     assert "Did you mean `verify`?" in capsys.readouterr().err
-
-
-def test_an_absent_volume_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert run(["verify", "--volume", str(tmp_path / "nowhere")]) == ExitCode.VOLUME
-
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "is not there" in told.err
-    assert "hint: attach the network volume" in told.err
-
-
-def test_a_volume_without_locks_is_not_called_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert run(["verify", "--volume", str(tmp_path)]) == ExitCode.LOCK
-    assert "holds no lock" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("mode", ["--full", "--quick"])
-def test_a_good_volume_verifies_with_exit_zero(filled: Path, mode: str, capsys: pytest.CaptureFixture[str]):
-    assert run(["verify", mode, "--volume", str(filled), "-q"]) == ExitCode.DONE
-    assert capsys.readouterr().out.endswith("\nthe one file is as promised\n")
-
-
-def damage_missing(path: Path) -> None:
-    path.unlink()
-
-
-def damage_size(path: Path) -> None:
-    path.write_bytes(DATA[:-1])
-
-
-def damage_digest(path: Path) -> None:
-    path.write_bytes(b"W" + DATA[1:])
-
-
-def damage_unreadable(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/hostname")
-
-
-@pytest.mark.parametrize(
-    ("mode", "damage", "state"),
-    [
-        ("full", damage_missing, "missing"),
-        ("full", damage_size, "size"),
-        ("full", damage_digest, "digest"),
-        ("full", damage_unreadable, "unreadable"),
-        ("quick", damage_missing, "missing"),
-        ("quick", damage_size, "size"),
-        ("quick", damage_digest, "unproven"),
-        ("quick", damage_unreadable, "unreadable"),
-    ],
-    ids=lambda x: x if isinstance(x, str) else x.__name__,
-)
-def test_damage_is_found_by_name_with_what_to_run_next(filled, mode, damage, state, capsys):
-    damage(filled / TARGET)
-
-    assert run(["verify", f"--{mode}", "--volume", str(filled), "-q"]) == ExitCode.BYTES
-
-    told = capsys.readouterr().out
-    assert re.search(rf"^  {state} +{TARGET}", told, re.MULTILINE)
-    assert re.search(rf"^p/m: .* -> .*provision (fill|verify --full) p --volume {filled}$", told, re.MULTILINE)
-    assert told.endswith("\n1 of 1 file is not as promised\n")
-
-
-def test_verify_as_json_is_one_document_of_the_agreed_shape(filled: Path, capsys: pytest.CaptureFixture[str]):
-    damage_digest(filled / TARGET)
-
-    code = run(["verify", "--volume", str(filled), "--format", "json", "-q"])
-
-    document = json.loads(capsys.readouterr().out)
-    assert code == ExitCode.BYTES
-    assert document == {
-        "schema": 1,
-        "ok": False,
-        "volume": str(filled),
-        "mode": "full",
-        "counts": {
-            "ok": 0, "missing": 0, "size": 0, "digest": 1, "header": 0, "unreadable": 0, "unexpected": 0, "unproven": 0,
-        },
-        "files": [
-            {
-                "project": "p",
-                "model": "m",
-                "target": TARGET,
-                "state": "digest",
-                "expected": hashlib.sha256(DATA).hexdigest(),
-                "actual": hashlib.sha256(b"W" + DATA[1:]).hexdigest(),
-                "detail": "this is plain text",
-                "size": len(DATA),
-                "damaged": [],
-            }
-        ],
-        "misfits": [],
-        "notes": [],
-        "unread": 0,
-    }  # fmt: skip
-
-
-def test_an_error_under_format_json_is_a_document_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert run(["verify", "--volume", str(tmp_path), "--format", "json"]) == ExitCode.LOCK
-
-    document = json.loads(capsys.readouterr().out)
-    assert (document["schema"], document["ok"]) == (1, False)
-    assert document["error"]["kind"] == "LockMissing"
-    assert document["error"]["exit_code"] == 4
-    assert document["error"]["hint"]
-
-
-def test_what_a_full_verification_refutes_a_quick_one_does_not_vouch_for(filled: Path):
-    """Bit rot leaves size and times as they are: only reading finds it, and it is remembered."""
-    import os
-
-    before = (filled / TARGET).stat()
-    damage_digest(filled / TARGET)
-    os.utime(filled / TARGET, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-    assert run(["verify", "--quick", "--volume", str(filled), "-q"]) == ExitCode.DONE  # nobody has read it yet
-    assert run(["verify", "--full", "--volume", str(filled), "-q"]) == ExitCode.BYTES
-    assert run(["verify", "--quick", "--volume", str(filled), "-q"]) == ExitCode.BYTES
 
 
 def test_check_needs_no_hub_and_tells_stale_from_fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

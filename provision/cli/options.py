@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +13,9 @@ from provision.cli import console
 from provision.errors import Interrupted, ProvisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from provision.report.advice import Commands, Named
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
@@ -72,24 +74,39 @@ def show(lines: list[str], document: dict[str, Any], output: str) -> None:
     console.out(json.dumps(document, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
 
 
-def where() -> str:
-    """The volume as it was given on the command line, for the commands that a report proposes."""
+def commands(*, is_mounted: bool = True) -> Commands:
+    """The commands that a report proposes, with what was given on the command line. Raises InputError."""
+    from provision.report.advice import Commands
+
     context = click.get_current_context()
-    given = context.params["volume"]
-    on_command_line = context.get_parameter_source("volume") is click.core.ParameterSource.COMMANDLINE
-    return f" --volume {shlex.quote(given)}" if given and on_command_line else ""
+    given = {
+        name: context.params[name] or ""
+        for name in ("manifests", "volume", "datacenter", "endpoint_url")
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    named = named_projects(context.params["projects"], Path(context.params["manifests"]))
+    return Commands(projects=named, is_mounted=is_mounted, **given)
+
+
+def named_projects(words: Iterable[str], folder: Path) -> dict[str, Named]:
+    """How each project was named. Raises InputError."""
+    from provision.cli.projects import find
+    from provision.report.advice import Named
+
+    found = {word: project for word in words for project in find([word], folder)}
+    return {project.name: Named(word=word, has_manifest=project.manifest.exists()) for word, project in found.items()}
 
 
 @contextmanager
-def told_errors(output: str) -> Iterator[None]:
+def told_errors(output: str, again: str = "it resumes") -> Iterator[None]:
     """An error is told in the form of the report too, on stdout, so that a program always has something to read: one
-    document with `json`, an annotation with `github`.
+    document with `json`, an annotation with `github`. `again` says what the same command does after an interrupt.
     """
     try:
         try:
             yield
         except KeyboardInterrupt as interrupt:
-            raise Interrupted("interrupted", hint="run the same command again; it resumes") from interrupt
+            raise Interrupted("interrupted", hint=f"run the same command again; {again}") from interrupt
     except ProvisionError as error:
         if output == "json":
             from provision.report.document import error_document

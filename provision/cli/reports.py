@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from provision.lock import Lock
+    from provision.report.advice import Commands
     from provision.verification.findings import Verification
 
 ENDINGS = {".txt": "text", ".json": "json", ".xml": "junit", ".html": "html", ".md": "markdown"}
@@ -25,14 +26,11 @@ FORMATS = ("text", "json", "junit", "github", "html", "markdown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What is reported. `where` is what proposed commands need besides, such as ` --volume DIR`.
-
-    `files` has the path of each project's lock, where it is one of the repository's.
-    """
+    """What is reported. `files` has the path of each project's lock, where it is one of the repository's."""
 
     verification: Verification
     locks: Sequence[Lock]
-    where: str
+    commands: Commands
     files: Mapping[str, Path]
 
 
@@ -42,6 +40,14 @@ def form_of(path: str) -> str:
     if form is None:
         raise InputError(f"`{path}` does not say which report it is to be", hint=f"let it end in {', '.join(ENDINGS)}")
     return form
+
+
+def check(path: str) -> None:
+    """Look that a report can be written to `path` before hours go into it. Raises InputError."""
+    form_of(path)
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise InputError(f"the report {path} cannot be written: there is no folder {folder}", hint="make it first")
 
 
 def show(reported: Reported, form: str) -> None:
@@ -76,7 +82,8 @@ def _told(path: str) -> Iterator[None]:
 def _text(reported: Reported, colour: bool) -> str:  # noqa: FBT001 - the shape of all renderers
     from provision.report.findings import Paint, verification_lines
 
-    return "\n".join(verification_lines(reported.verification, Paint(enabled=colour), reported.where))
+    paint = Paint(enabled=colour)
+    return "\n".join(verification_lines(reported.verification, paint, reported.commands, reported.locks))
 
 
 def _json(reported: Reported, _: object = None) -> str:
@@ -88,7 +95,7 @@ def _json(reported: Reported, _: object = None) -> str:
 def _junit(reported: Reported, _: object = None) -> str:
     from provision.report.junit import junit
 
-    return junit(reported.verification, reported.locks, datetime.now(UTC), reported.where)
+    return junit(reported.verification, reported.locks, datetime.now(UTC), reported.commands)
 
 
 def _github(reported: Reported, _: object = None) -> str:
@@ -98,20 +105,20 @@ def _github(reported: Reported, _: object = None) -> str:
     root = Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
     inside = {project: path.resolve() for project, path in reported.files.items()}
     files = {project: str(path.relative_to(root)) for project, path in inside.items() if path.is_relative_to(root)}
-    lines = annotation_lines(reported.verification, reported.locks, files, reported.where)
+    lines = annotation_lines(reported.verification, reported.locks, files, reported.commands)
     return "\n".join([*lines, _text(reported, colour=False)])
 
 
 def _markdown(reported: Reported, _: object = None) -> str:
     from provision.report.github import step_summary
 
-    return step_summary(reported.verification, reported.where)
+    return step_summary(reported.verification, reported.commands, reported.locks)
 
 
 def _html(reported: Reported, _: object = None) -> str:
     from provision.report.page import page
 
-    return page(reported.verification, reported.locks, datetime.now(UTC), reported.where)
+    return page(reported.verification, reported.locks, datetime.now(UTC), reported.commands)
 
 
 _RENDERERS: Mapping[str, Callable[[Reported, bool], str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,10 +14,10 @@ from provision.cli import console, options, reports, settings, views
 from provision.errors import ExitCode, InputError, LockMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from provision.lock import Lock
-    from provision.verification import Reading, Verification
+    from provision.verification import Reading
     from provision.volume.view import View
 
 
@@ -26,18 +25,17 @@ if TYPE_CHECKING:
 @options.projects
 @options.manifests
 @options.view
-@click.option("--full", "mode", flag_value="full", help="Read every byte back. [default for a mounted volume]")
+@click.option("--full", is_flag=True, help="Read every byte back. [default for a mounted volume]")
 @click.option(
-    "--quick",
-    "mode",
-    flag_value="quick",
-    help="Presence, size, header and receipt: for a worker's start. [default for s3://]",
+    "--quick", is_flag=True, help="Presence, size, header and receipt: for a worker's start. [default for s3://]"
 )
 @click.option(
     "--sample", type=settings.Share(), help="As --quick, and read this share of all pieces, as 5%, at random."
 )
 @click.option(
-    "--max-age", type=settings.Duration(), help="With --full: what was proven since, as 7d, is not read again."
+    "--max-age",
+    type=settings.Duration("7d, 12h or 90m", bare=False),
+    help="With --full: what was proven since, as 7d, is not read again.",
 )
 @click.option("--anew", is_flag=True, help="With --full: do not go on where one that was cut short has stopped.")
 @click.option("--strict", is_flag=True, help="Also report files that nobody promised.")
@@ -67,7 +65,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int:
     verified. What --quick cannot vouch for without reading is `unproven`, never `ok`.
     """
     asked = _Asked(**flags)
-    with options.told_errors(asked.output):
+    with options.told_errors(asked.output, "files that were read to their end are not read again"):
         return _verify(projects, Path(manifests), asked)
 
 
@@ -76,7 +74,8 @@ class _Asked:
     volume: str | None
     datacenter: str | None
     endpoint_url: str | None
-    mode: str | None
+    full: bool
+    quick: bool
     sample: float | None
     max_age: float | None
     anew: bool
@@ -94,12 +93,13 @@ def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
     from provision.verification.copies import copy_notes
 
     for path in asked.files:
-        reports.form_of(path)
+        reports.check(path)
     volume = views.Named(volume=asked.volume, datacenter=asked.datacenter, endpoint_url=asked.endpoint_url)
     is_mounted = not volume.is_bucket
     reading = _reading(asked, is_mounted=is_mounted)
     with views.opened(volume, reading.stop) as (view, mounted):
         named = _named(projects, manifests)
+        commands = options.commands(is_mounted=is_mounted)
         locks = list(named) if projects else _left(view, is_mounted=is_mounted)
         with views.runs(view) if reading.mode == "full" else nullcontext() as run:
             promised = _further(view) if asked.strict and is_mounted else ()
@@ -107,7 +107,8 @@ def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
         if projects:
             notes = (*copy_notes(view, locks), *verification.notes)
             verification = replace(verification, notes=notes)
-    _report(verification, named or dict.fromkeys(locks), asked)
+    files = {lock.project: path for lock, path in named.items()}
+    _report(reports.Reported(verification=verification, locks=tuple(locks), commands=commands, files=files), asked)
     return ExitCode.DONE if verification.ok else ExitCode.BYTES
 
 
@@ -116,9 +117,11 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
     from provision.retry import Patience, Retry
     from provision.verification import Mode, Reading
 
-    if asked.sample is not None and asked.mode is not None:
-        raise InputError(f"--sample and --{asked.mode} exclude each other", hint="choose one")
-    mode = Mode.SAMPLE if asked.sample is not None else Mode(asked.mode or ("full" if is_mounted else "quick"))
+    modes = {Mode.FULL: asked.full, Mode.QUICK: asked.quick, Mode.SAMPLE: asked.sample is not None}
+    chosen = [mode for mode, is_chosen in modes.items() if is_chosen]
+    if len(chosen) > 1:
+        raise InputError(f"--{chosen[0].value} and --{chosen[1].value} exclude each other", hint="choose one")
+    mode = chosen[0] if chosen else Mode.FULL if is_mounted else Mode.QUICK
     if mode is not Mode.FULL and (asked.max_age is not None or asked.anew):
         raise InputError("--max-age and --anew are about what --full reads again", hint=f"leave out --{mode.value}")
     stop = Stop()
@@ -133,7 +136,6 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
         max_age=asked.max_age,
         anew=asked.anew,
         share=asked.sample or 1.0,
-        draw=random.SystemRandom(),
         fail_fast=asked.fail_fast,
         strict=asked.strict,
         scan_pickles=asked.scan_pickles,
@@ -150,7 +152,7 @@ def _named(projects: Sequence[str], manifests: Path) -> dict[Lock, Path]:
 
 
 def _left(view: View, *, is_mounted: bool) -> list[Lock]:
-    """The locks that fills have left on the volume. Raises InputError, LockError."""
+    """The locks that fills have left on the volume. Raises InputError, LockError, VolumeAbsent."""
     if not is_mounted:
         raise InputError(
             f"{view.path}: name the projects to verify",
@@ -160,6 +162,9 @@ def _left(view: View, *, is_mounted: bool) -> list[Lock]:
 
     locks = read_locks(view)
     if not locks:
+        from provision.verification.absence import check_attached
+
+        check_attached(view)
         raise LockMissing(
             f"{view.path} holds no lock: nothing was ever filled here",
             hint="is this the volume? name a project to verify against its own lock, or fill: provision fill PROJECT",
@@ -174,9 +179,7 @@ def _further(view: View) -> tuple[Lock, ...]:
     return tuple(read_locks(view))
 
 
-def _report(verification: Verification, locks: Mapping[Lock, Path | None], asked: _Asked) -> None:
-    files = {lock.project: path for lock, path in locks.items() if path is not None}
-    reported = reports.Reported(verification=verification, locks=tuple(locks), where=options.where(), files=files)
+def _report(reported: reports.Reported, asked: _Asked) -> None:
+    reports.show(reported, asked.output)
     for path in asked.files:
         reports.write(reported, path)
-    reports.show(reported, asked.output)
