@@ -14,6 +14,7 @@ It does not call it where a handler runs locally. This is an edge, as the comman
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import provision
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from provision.lock import Lock
+    from provision.report.advice import Commands
     from provision.verification import Finding, Verification
 
 NAMED = 3
@@ -61,7 +63,7 @@ def _verify(projects: tuple[str, ...], volume: str | None) -> None:
     place = str(volume_path(volume or os.environ.get("PROVISION_VOLUME")))
     verification = provision.verify(place, *map(_lock, projects), mode="quick")
     if not verification.ok:
-        raise VerificationFailed(_told(verification))
+        raise VerificationFailed(_told(verification, _commands(projects, verification.volume)))
 
 
 def _lock(project: str) -> Lock | str:
@@ -70,17 +72,24 @@ def _lock(project: str) -> Lock | str:
     return provision.load_lock(project) if project.endswith(LOCK_SUFFIX) else project
 
 
-def _told(verification: Verification) -> str:
-    """The volume, the verdict, what to run, and then names: who reports this may cut it."""
-    import shlex
+def _commands(projects: tuple[str, ...], volume: str) -> Commands:
+    from provision.cli.options import named_projects
+    from provision.lock import LOCK_SUFFIX
+    from provision.report.advice import Commands
 
-    from provision.report.wording import advice, misfit_advice, verdict
-    from provision.verification import State
+    paths = [project for project in projects if project.endswith(LOCK_SUFFIX)]
+    return Commands(projects=named_projects(paths, Path()), volume=volume)
 
-    bad = [finding for finding in verification.findings if finding.state is not State.OK]
+
+def _told(verification: Verification, commands: Commands) -> str:
+    """The volume, the verdict, what to run, and then names, the worst first: who reports this may cut it."""
+    from provision.report.advice import remedy
+    from provision.report.tally import wrong
+    from provision.report.wording import misfit_advice, verdict
+
+    bad = wrong(verification)
     misfits = [found for found in verification.misfits if found.misfit.grave]
-    where = f" --volume {shlex.quote(verification.volume)}"
-    to_do = dict.fromkeys(advice(finding.state, finding.project, where) for finding in bad)
+    to_do = dict.fromkeys(str(commands.advice(remedy(finding), finding.project)) for finding in bad)
     to_do.update(dict.fromkeys(map(misfit_advice, misfits)))
     named = [_named(finding) for finding in bad[:NAMED]]
     named += [f"misfit {found.misfit.path} ({found.project}/{found.model})" for found in misfits[: NAMED - len(named)]]

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from provision.composition import Misfit, Rule
 from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
+from provision.report.advice import Commands, Named
 from provision.verification.findings import Finding, Mode, ModelMisfit, Note, State, Verification
 
 GOLDENS = Path(__file__).parent / "data/reports"
 MADE_AT = datetime(2026, 8, 30, 12, 34, 56, tzinfo=UTC)
-WHERE = " --volume /runpod-volume"
+WHERE = Commands(
+    projects={name: Named(word=name, has_manifest=True) for name in ("wan22-i2v", "images")}, volume="/runpod-volume"
+)
+"""What was given to the command that reports."""
 GB = 10**9
 
 HOSTILE = "models/<script>alert(1)</script>&\"'|`*_[x](http://127.0.0.1)_`%0A::error,title:é漢.bin"

@@ -21,6 +21,7 @@ from provision.composition import Misfit, Rule
 from provision.errors import LockMissing, LockUnreadable, VerificationFailed, VolumeAbsent
 from provision.fitness import check
 from provision.lock import Lock, LockedFile, LockedModel, dumps
+from provision.report.advice import NOTHING_GIVEN
 from provision.verification.findings import Mode, ModelMisfit, Verification
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
@@ -84,7 +85,7 @@ def test_what_nothing_vouches_for_keeps_a_worker_from_starting(filled):
 
     told = fault(check("wan22-i2v", volume=str(filled)))
 
-    assert f"provision verify --full wan22-i2v --volume {filled}: unproven models/vae.bin" in told
+    assert f"provision verify --full --volume {filled}: unproven models/vae.bin" in told  # the name needs a manifest
 
 
 def test_of_many_files_a_few_are_named_after_what_matters(filled):
@@ -104,7 +105,7 @@ def test_a_model_whose_files_do_not_fit_together_is_named_with_what_shows_it():
     found = ModelMisfit(project="wan22-i2v", model="m", misfit=misfit)
     unfit = Verification(volume="/v", mode=Mode.QUICK, findings=(), misfits=(found,))
 
-    told = fitness._told(unfit)
+    told = fitness._told(unfit, NOTHING_GIVEN)
 
     assert told.startswith("/v: ")
     assert "1 model does not fit together -> compare the manifest of wan22-i2v" in told
@@ -145,6 +146,17 @@ def test_a_lock_that_came_with_the_image_is_the_truth_whatever_the_volume_says(f
     check("wan22-i2v", volume=str(filled))()
 
     assert "size models/high.bin" in fault(check(str(path), volume=str(filled)))
+
+
+def test_what_to_run_names_the_lock_that_came_with_the_image_and_the_worst_comes_first(filled, tmp_path):
+    path = tmp_path / "wan22-i2v.lock.json"
+    path.write_text(dumps(lock(promised(DATA, "models/high.bin"), promised(DATA, "models/gone.bin"))))
+    os.utime(filled / "models/high.bin", ns=(0, 0))
+
+    told = fault(check(str(path), volume=str(filled)))
+
+    assert f"-> provision fill --frozen {path} --volume {filled}; provision verify --full {path} --volume" in told
+    assert told.index("missing models/gone.bin") < told.index("unproven models/high.bin")
 
 
 def test_a_lock_that_did_not_come_with_the_image_is_missing_when_the_worker_starts(filled, tmp_path):

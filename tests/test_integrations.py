@@ -287,6 +287,7 @@ def test_the_exit_codes_of_the_table_are_those_of_the_command(scene, tmp_path):
     found = [code("--volume", str(scene.volume)), code("--volume", "/")]
     scene.damage()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/something").touch()
     found += [code("--volume", str(scene.volume)), code("--volume", str(tmp_path / "empty")), code("--volume", "gone")]
     assert found == rows
 

@@ -15,7 +15,8 @@ from report_material import HIGH, HOSTILE, PLACES, WHERE, all_well, everything, 
 from provision.composition import Misfit, Rule
 from provision.lock import dumps
 from provision.report.github import annotation_lines, step_summary
-from provision.verification.findings import ModelMisfit, Note, Verification
+from provision.verification.findings import ModelMisfit, Note, State, Verification
+from provision.verification.phrases import IN_THE_WAY, KNOWN_DAMAGED
 
 COMMAND = re.compile(r"::(?P<kind>error|warning|notice) (?P<properties>.*?)::(?P<message>.*)", re.DOTALL)
 NAMES = st.text(st.sampled_from(",:%=;\r\n<>&`|*_[]()\\\"'#@-/ ") | st.characters())
@@ -46,11 +47,11 @@ def test_annotations_are_as_they_were_found_good():
 
 
 def test_the_summary_is_as_it_was_found_good():
-    assert step_summary(everything(), WHERE) == golden("everything.md")
+    assert step_summary(everything(), WHERE, locks()) == golden("everything.md")
 
 
 def test_an_annotation_points_at_the_line_of_the_lock_that_promises_the_file():
-    kind, told, message = annotated(everything())[0]
+    kind, told, message = next(one for one in annotated(everything()) if "digest" in one[1]["title"])
 
     line = dumps(locks()[0]).splitlines()[int(told["line"]) - 1]
     assert (kind, told["file"]) == ("error", "manifests/wan22-i2v.lock.json")
@@ -101,6 +102,38 @@ def test_ten_faults_are_all_told():
 
     assert len(told) == 10
     assert told[-1][2].startswith("models/9.bin")
+
+
+def test_real_damage_is_not_hidden_behind_what_is_only_unproven():
+    doubts = [replace(finding, state=State.UNPROVEN) for finding in lost(12).findings]
+    states = (State.UNEXPECTED, State.SIZE, State.MISSING, State.UNREADABLE)
+    damaged = [replace(lost(1).findings[0], state=state) for state in states]
+    misfit = ModelMisfit(project="p", model="m", misfit=Misfit(rule=Rule.SHARD_MISSING, path="a", detail="b"))
+
+    told = annotated(replace(lost(1), findings=(*doubts, *damaged), misfits=(misfit,)))
+
+    kinds = [about["title"].partition(":")[0] for _, about, _ in told[:6]]
+    assert kinds == ["missing", "size", "unreadable", "shard-missing", "unexpected", "unproven"]
+
+
+def test_what_was_found_damaged_before_is_told_with_the_damaged():
+    doubts = [replace(finding, state=State.UNPROVEN) for finding in lost(12).findings]
+    known = replace(doubts[0], target="models/known.bin", detail=KNOWN_DAMAGED)
+
+    _, about, message = annotated(replace(lost(1), findings=(*doubts, known)))[0]
+
+    assert about["title"] == "unproven: p/m"
+    assert message.endswith("to do: provision fill p --volume /runpod-volume")
+
+
+def test_only_what_can_be_run_is_set_as_code_in_the_summary():
+    link = replace(lost(1).findings[0], state=State.UNREADABLE, detail=f"/v/x is a symbolic link{IN_THE_WAY}")
+    stray = replace(link, state=State.UNEXPECTED, detail="")
+
+    summary = step_summary(replace(lost(1), findings=(link, stray)))
+
+    assert "<p>To do: move it away, then <code>provision fill p</code></p>" in summary
+    assert "<p>To do: remove it, or add it to a manifest</p>" in summary
 
 
 def test_each_kind_has_its_own_ten():

@@ -105,6 +105,15 @@ def test_what_is_wrong_comes_with_what_to_run_and_where_the_damage_is():
     assert "this volume was filled from another lock of wan22-i2v: vae differs" in text
 
 
+def test_only_what_can_be_run_is_set_as_code():
+    html = page(everything(), locks(), MADE_AT, WHERE)
+
+    full = "<code>provision verify --full images --volume /runpod-volume</code>"
+    assert f"To do: look at the volume, then {full}" in html
+    assert "To do: remove it, or add it to a manifest</p>" in html
+    assert not re.search("<code>(look|move|remove|compare|in a pod)", html)
+
+
 def test_a_model_is_told_with_source_commit_licence_parameters_and_dtypes():
     text = "|".join(shown(everything()).text)
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-from report_material import HIGH, HOSTILE, WHERE, all_well, everything, found, golden, lost
+from report_material import HIGH, HOSTILE, UNET, WHERE, all_well, everything, found, golden, locks, lost
 
+from provision.lock import Lock
+from provision.report.advice import NOTHING_GIVEN, Commands
 from provision.report.document import verification_document
 from provision.report.findings import Paint, verification_lines
-from provision.report.wording import advice, damage_text, verdict
+from provision.report.wording import damage_text, verdict
 from provision.verification.findings import Mode, Note, State, Verification
 
 PLAIN = Paint(enabled=False)
 
 
-def text_of(verification: Verification, where: str = "") -> str:
-    return "\n".join(verification_lines(verification, PLAIN, where)) + "\n"
+def text_of(verification: Verification, commands: Commands = NOTHING_GIVEN, locked: Sequence[Lock] = ()) -> str:
+    return "\n".join(verification_lines(verification, PLAIN, commands, locked)) + "\n"
 
 
 def test_text_is_as_it_was_found_good():
-    assert text_of(everything(), WHERE) == golden("everything.txt")
+    assert text_of(everything(), WHERE, locks()) == golden("everything.txt")
 
 
 def test_the_document_is_as_it_was_found_good():
@@ -36,10 +38,11 @@ def test_an_entrypoints_log_says_first_which_volume_and_how_it_was_looked_at():
 
 def test_what_was_passed_over_is_not_called_read():
     whole = all_well(mode=Mode.FULL)
-    young = replace(whole, notes=(Note(kind="max-age", text="2 files were proven less than 7 d ago"),))
+    young, resumed = (replace(whole, notes=(Note(kind=kind, text="2 files"),)) for kind in ("max-age", "resumed"))
+    absent = replace(lost(1), mode=Mode.FULL)
 
     assert text_of(whole).splitlines()[0] == "/runpod-volume: full verification: every byte was read"
-    for partly in (young, replace(whole, unread=1)):
+    for partly in (young, resumed, absent, replace(whole, unread=1)):
         assert "not every byte was read" in text_of(partly).splitlines()[0]
 
 
@@ -88,14 +91,30 @@ def test_twenty_files_are_all_named():
     assert not any("more" in line for line in verification_lines(lost(20), PLAIN))
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.OK])
-def test_every_state_but_ok_says_what_to_do(state: State):
-    assert advice(state, "p")
-    assert "{" not in advice(state, "p", WHERE)
-
-
 def test_what_to_run_can_be_pasted_for_the_same_volume():
     assert "-> provision fill wan22-i2v --volume /runpod-volume" in text_of(everything(), WHERE)
+
+
+def test_the_worst_is_told_first():
+    states = [State.UNPROVEN, State.UNEXPECTED, State.UNREADABLE, State.HEADER, State.DIGEST, State.SIZE, State.MISSING]
+    findings = tuple(found("p", "m", (f"models/{state}", 1), state) for state in states)
+
+    lines = verification_lines(replace(lost(1), findings=findings), PLAIN)
+
+    assert [line.split()[0] for line in lines if "models/" in line] == [str(state) for state in reversed(states)]
+
+
+def test_a_model_that_was_not_looked_at_to_its_end_says_how_much_of_it():
+    (lock,) = locks()[1:]
+    first = found("images", "sdxl", (UNET, 5_135_149_760), State.MISSING)
+    stopped = Verification(volume="v", mode=Mode.FULL, findings=(first,), unread=4)
+
+    lines = verification_lines(stopped, PLAIN, locks=(lock,))
+
+    assert lines[2].split()[:5] == ["images", "sdxl", "0", "of", "3"]
+    assert lines[2].endswith("  1 missing, 2 not looked at")
+    assert lines[3].split()[:5] == ["images", "vad", "0", "of", "2"]
+    assert lines[3].endswith("  2 not looked at")
 
 
 def test_damaged_bytes_are_named_by_their_first_and_last():
@@ -116,7 +135,7 @@ def test_names_cannot_colour_a_terminal_or_begin_a_line():
 def test_without_colours_no_escape_is_written_and_with_them_the_words_are_the_same():
     import re
 
-    coloured = "\n".join(verification_lines(everything(), Paint(enabled=True), WHERE))
+    coloured = "\n".join(verification_lines(everything(), Paint(enabled=True), WHERE, locks()))
 
     assert "\033[31m" in coloured
     assert re.sub(r"\033\[\d+m", "", coloured) + "\n" == golden("everything.txt")

@@ -12,6 +12,7 @@ from volume_material import promised
 from provision.cli import run
 from provision.errors import ExitCode
 from provision.lock import dumps
+from provision.report.advice import Commands
 from provision.report.findings import Paint
 from provision.report.status import status_document, status_lines
 from provision.volume.locks import read_locks, write_lock
@@ -32,7 +33,7 @@ def filled(volume) -> Path:
 def test_one_screen_tells_it_all(volume):
     put(volume, "old/x.bin", b"1" * 2_000_000)
 
-    lines = status_lines(look(volume, *read_locks(volume), size=10**7), Paint(enabled=False), " --volume V")
+    lines = status_lines(look(volume, *read_locks(volume), size=10**7), Paint(enabled=False), Commands(volume="V"))
 
     assert lines[1:6] == [
         "       files  promised  present  proven  oldest proof  unproven  missing",

@@ -72,4 +72,4 @@ def _show(found: Status, output: str) -> None:
     if output == "json":
         options.show([], status_document(found), "json")
     else:
-        options.show(status_lines(found, Paint(enabled=console.colour()), options.where()), {}, "text")
+        options.show(status_lines(found, Paint(enabled=console.colour()), options.commands()), {}, "text")

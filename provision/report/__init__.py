@@ -3,6 +3,7 @@
 text       locks, plans and fills as lines for a terminal or a log
 findings   verifications as lines
 wording    what all reports of a verification call things
+advice     what helps, as commands that can be run
 tally      sums by model
 junit      verifications as JUnit XML
 github     as annotations, and as a step's summary

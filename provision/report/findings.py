@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 
 from provision.names import shown
 from provision.progress import size_text
+from provision.report.advice import NOTHING_GIVEN
 from provision.report.tally import misfits_by_model, tallies, troubles
 from provision.report.wording import (
     NOBODY,
-    advice,
-    counted,
     files_in,
     misfit_advice,
     owner,
     reading_text,
+    states_text,
     verdict,
     wrong_parts,
 )
-from provision.verification.findings import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from provision.lock import Lock
+    from provision.report.advice import Commands
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import ModelMisfit, Verification
 
@@ -44,16 +45,18 @@ class Paint:
         return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self._enabled else text
 
 
-def verification_lines(verification: Verification, paint: Paint, where: str = "") -> list[str]:
+def verification_lines(
+    verification: Verification, paint: Paint, commands: Commands = NOTHING_GIVEN, locks: Sequence[Lock] = ()
+) -> list[str]:
     """The volume and the mode; a table by project and model; what is not as promised, with what to run; the verdict.
 
-    `where` is what the proposed commands need besides, such as ` --volume DIR`. Of one model and state the first
-    twenty files are named, and the rest is counted.
+    `locks` name the files that were not looked at. Of one model and state the first twenty files are named, and the
+    rest is counted.
     """
     lines = [f"{shown(verification.volume, 400)}: {reading_text(verification)}"]
-    lines += _table(tallies(verification), paint)
+    lines += _table(tallies(verification, locks), paint)
     for trouble in troubles(verification):
-        lines += _trouble_lines(trouble, paint, where)
+        lines += _trouble_lines(trouble, paint, commands)
     for misfits in misfits_by_model(verification):
         lines += _misfit_lines(misfits, paint)
     lines += [f"note: {shown(note.text, 400)}" for note in verification.notes]
@@ -67,7 +70,7 @@ def _table(rows: Iterable[Tally], paint: Paint) -> list[str]:
     for tally in rows:
         files = f"{tally.ok:,} of {tally.files:,}"
         cells.append((shown(tally.project) or NOBODY, shown(tally.model), files, size_text(tally.size)))
-        states.append(paint(_states(tally), "good" if tally.good else "bad"))
+        states.append(paint(states_text(tally), "good" if tally.good else "bad"))
     if not states[1:]:
         return []
     wide = [max(len(row[column]) for row in cells) for column in range(4)]
@@ -77,14 +80,9 @@ def _table(rows: Iterable[Tally], paint: Paint) -> list[str]:
     ]
 
 
-def _states(tally: Tally) -> str:
-    told = [f"{count:,} {state}" for state, count in tally.states.items() if state is not State.OK]
-    return ", ".join([*told, *([counted(tally.misfits, "misfit")] if tally.misfits else [])]) or "ok"
-
-
-def _trouble_lines(trouble: Trouble, paint: Paint, where: str) -> Iterable[str]:
+def _trouble_lines(trouble: Trouble, paint: Paint, commands: Commands) -> Iterable[str]:
     what = f"{owner(trouble.project, trouble.model)}: {files_in(trouble.state, len(trouble.findings))}"
-    run = paint(f"-> {advice(trouble.state, trouble.project, where)}", "faint")
+    run = paint(f"-> {commands.advice(trouble.remedy, trouble.project)}", "faint")
     yield f"{what}, {size_text(trouble.size)}  {run}"
     for finding in trouble.findings[:_SHOWN]:
         yield from _entry(paint(f"{finding.state:<10}", "bad"), finding.target, wrong_parts(finding))

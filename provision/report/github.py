@@ -14,26 +14,27 @@ from provision.errors import without_secrets
 from provision.lock import dumps
 from provision.names import shown
 from provision.progress import size_text
-from provision.report.tally import misfits_by_model, tallies, troubles
+from provision.report.advice import NOTHING_GIVEN, is_doubt, remedy
+from provision.report.tally import misfits_by_model, tallies, troubles, wrong
 from provision.report.wording import (
     MEANING,
     NOBODY,
-    advice,
     counted,
     files_in,
     misfit_advice,
     owner,
     reading_text,
+    states_text,
     verdict,
     wrong_parts,
 )  # fmt: skip
-from provision.verification.findings import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from provision.errors import ProvisionError
     from provision.lock import Lock
+    from provision.report.advice import Commands
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
@@ -52,11 +53,12 @@ _Named = tuple[str, str, str, str]
 
 
 def annotation_lines(
-    verification: Verification, locks: Sequence[Lock], files: Mapping[str, str], where: str = ""
+    verification: Verification, locks: Sequence[Lock], files: Mapping[str, str], commands: Commands = NOTHING_GIVEN
 ) -> list[str]:
     """The lines to print. `files` has the path of each project's lock in the repository, where it is there.
 
-    A finding points at the line of the lock that promises the file, as `provision lock` writes it.
+    The worst comes first, since not all may be kept. A finding points at the line of the lock that promises the file,
+    as `provision lock` writes it.
     """
     lines = _lines_of(locks)
 
@@ -65,8 +67,10 @@ def annotation_lines(
         known = {"line": str(line)} if line else {}
         return {"file": files[found.project]} | known if found.project in files else {}
 
-    errors = [_of_finding(finding, place, where) for finding in verification.findings if finding.state is not State.OK]
+    found_wrong = wrong(verification)
+    errors = [_of_finding(finding, place, commands) for finding in found_wrong if not is_doubt(finding)]
     errors += [_of_misfit("error", found, place) for found in verification.misfits if found.misfit.grave]
+    errors += [_of_finding(finding, place, commands) for finding in found_wrong if is_doubt(finding)]
     warnings = [_of_misfit("warning", found, place) for found in verification.misfits if not found.misfit.grave]
     notices = [_command("notice", {"title": "provision verify"}, shown(note.text, 400)) for note in verification.notes]
     return [*_kept("error", errors, verdict(verification)), *_kept("warning", warnings), *_kept("notice", notices)]
@@ -103,9 +107,10 @@ def _kept(kind: str, commands: list[str], end: str = "") -> list[str]:
     return [*commands[: KEPT - 1], _command(kind, {"title": "provision verify"}, f"{told}. {end}".rstrip(". "))]
 
 
-def _of_finding(finding: Finding, place: _Place, where: str) -> str:
-    wrong = "; ".join(wrong_parts(finding)) or MEANING[finding.state]
-    message = f"{shown(finding.target, 1024)}: {wrong}\nto do: {advice(finding.state, finding.project, where)}"
+def _of_finding(finding: Finding, place: _Place, commands: Commands) -> str:
+    told = "; ".join(wrong_parts(finding)) or MEANING[finding.state]
+    to_do = commands.advice(remedy(finding), finding.project)
+    message = f"{shown(finding.target, 1024)}: {told}\nto do: {to_do}"
     title = f"{finding.state.value}: {owner(finding.project, finding.model)}"
     return _command("error", place("target", finding, finding.target) | {"title": title}, message)
 
@@ -128,8 +133,10 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def step_summary(verification: Verification, where: str = "") -> str:
+def step_summary(verification: Verification, commands: Commands = NOTHING_GIVEN, locks: Sequence[Lock] = ()) -> str:
     """Markdown for the step's summary: the verdict, a table by project and model, the details, what to run.
+
+    `locks` name the files that were not looked at.
 
     Whatever comes from outside stands in blocks of HTML, escaped, without an empty line: Markdown ends such a block at
     an empty line only (CommonMark §4.6), so no name can become markup; in `<code>` none is a mention or a reference.
@@ -137,8 +144,8 @@ def step_summary(verification: Verification, where: str = "") -> str:
     mark = "✅" if verification.ok else "❌"
     head = f"### {mark} provision verify: {verdict(verification)}\n"
     volume = f"<p>{_code(verification.volume)}: {escape(reading_text(verification))}</p>\n"
-    blocks = [head, volume, _table(tallies(verification))]
-    blocks += [_trouble(trouble, where) for trouble in troubles(verification)]
+    blocks = [head, volume, _table(tallies(verification, locks))]
+    blocks += [_trouble(trouble, commands) for trouble in troubles(verification)]
     blocks += [_misfits(misfits) for misfits in misfits_by_model(verification)]
     blocks += [f"<p>Note: {_code(note.text)}</p>\n" for note in verification.notes]
     return "\n".join(_fitting(blocks, BUDGET))
@@ -165,20 +172,19 @@ def _table(rows: Sequence[Tally]) -> str:
 
 
 def _row(tally: Tally) -> str:
-    told = [f"{count:,} {state}" for state, count in tally.states.items() if state is not State.OK]
-    told += [counted(tally.misfits, "misfit")] if tally.misfits else []
     files = f"{tally.ok:,} of {tally.files:,}"
-    state = f"❌ {', '.join(told)}" if told else "✅ ok"
+    state = f"{'✅' if tally.good else '❌'} {states_text(tally)}"
     names = f"<td>{_code(tally.project or NOBODY)}</td><td>{_code(tally.model)}</td>"
     return (
         f'<tr>{names}<td align="right">{files}</td><td align="right">{size_text(tally.size)}</td><td>{state}</td></tr>'
     )
 
 
-def _trouble(trouble: Trouble, where: str) -> str:
+def _trouble(trouble: Trouble, commands: Commands) -> str:
     what = f"{files_in(trouble.state, len(trouble.findings))}, {size_text(trouble.size)}"
     items = [_item(finding.target, wrong_parts(finding)) for finding in trouble.findings[:_LISTED]]
-    run = advice(trouble.state, trouble.project, where)
+    advice = commands.advice(trouble.remedy, trouble.project)
+    run = " ".join(filter(None, (escape(advice.words), _code(advice.command, len(advice.command)))))
     return _details(f"{_code(owner(trouble.project, trouble.model))}: {what}", run, items, len(trouble.findings))
 
 
@@ -187,13 +193,13 @@ def _misfits(misfits: Sequence[ModelMisfit]) -> str:
     what = "does not fit together" if first.misfit.grave else "may not fit together"
     items = [_item(found.misfit.path, [found.misfit.rule, found.misfit.detail]) for found in misfits]
     about = f"{_code(owner(first.project, first.model))}: {what}"
-    return _details(about, misfit_advice(first), items[:_LISTED], len(items))
+    return _details(about, _code(misfit_advice(first)), items[:_LISTED], len(items))
 
 
 def _details(about: str, run: str, items: Sequence[str], count: int) -> str:
     more = [f"<li>… and {count - len(items):,} more</li>"] if count > len(items) else []
     head = f"<details open><summary>{about}</summary>" if count == 1 else f"<details><summary>{about}</summary>"
-    return "\n".join([head, f"<p>To do: <code>{escape(run)}</code></p>", "<ul>", *items, *more, "</ul></details>\n"])
+    return "\n".join([head, f"<p>To do: {run}</p>", "<ul>", *items, *more, "</ul></details>\n"])
 
 
 def _item(path: str, parts: Sequence[str]) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from provision.progress import size_text
-from provision.report.wording import MEANING, advice, misfit_advice, owner, reading_text, verdict, wrong_parts
+from provision.report.advice import NOTHING_GIVEN, remedy
+from provision.report.tally import unread_files
+from provision.report.wording import MEANING, misfit_advice, owner, reading_text, verdict, wrong_parts
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from provision.lock import Lock, LockedModel
+    from provision.report.advice import Commands
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
 _RANGES = 1000
@@ -27,18 +30,17 @@ _ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 cannot hold (§2.2 Char), what it advises against, and the carriage return, which readers change."""
 
 
-def junit(verification: Verification, locks: Sequence[Lock], made_at: datetime, where: str = "") -> str:
-    """The whole document. `locks` name the files that were not looked at; `made_at` is in UTC.
-
-    `where` is what the proposed commands need besides, such as ` --volume DIR`.
-    """
-    suites = _Suites(verification, made_at, where)
+def junit(
+    verification: Verification, locks: Sequence[Lock], made_at: datetime, commands: Commands = NOTHING_GIVEN
+) -> str:
+    """The whole document. `locks` name the files that were not looked at; `made_at` is in UTC."""
+    suites = _Suites(verification, made_at, commands)
     for finding in verification.findings:
         suites.add_finding(finding)
     for found in verification.misfits:
         suites.add_misfit(found)
-    for project, model, target in _unread(verification, locks):
-        suites.add_unread(project, model, target)
+    for project, model, file in unread_files(verification, locks):
+        suites.add_unread(project, model, file.target)
     suites.describe(locks)
     ET.indent(suites.root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites.root, encoding="unicode") + "\n"
@@ -49,20 +51,11 @@ def legible(text: str) -> str:
     return _ILLEGAL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
-def _unread(verification: Verification, locks: Sequence[Lock]) -> Iterable[tuple[str, str, str]]:
-    if verification.unread:
-        seen = {(finding.project, finding.target) for finding in verification.findings}
-        for lock in locks:
-            for model, file in lock.files():
-                if (lock.project, file.target) not in seen:
-                    yield lock.project, model.name, file.target
-
-
 class _Suites:
     """Grows the document. The schemas want a suite's parts in this order: properties, cases, output."""
 
-    def __init__(self, verification: Verification, made_at: datetime, where: str) -> None:
-        self._verification, self._made_at, self._where = verification, made_at, where
+    def __init__(self, verification: Verification, made_at: datetime, commands: Commands) -> None:
+        self._verification, self._made_at, self._commands = verification, made_at, commands
         self._suites: dict[tuple[str, str], ET.Element] = {}
         self._doubts: dict[tuple[str, str], list[str]] = {}
         self._head = f"{verification.volume}: {reading_text(verification)}"
@@ -75,7 +68,7 @@ class _Suites:
             return
         parts = wrong_parts(finding, _RANGES)
         message = f"{finding.state.value}: {'; '.join(parts) or MEANING[finding.state]}"
-        run = advice(finding.state, finding.project, self._where)
+        run = self._commands.advice(remedy(finding), finding.project)
         self._fail(case, finding.state, message, [*parts, f"to do: {run}"])
 
     def add_misfit(self, found: ModelMisfit) -> None:

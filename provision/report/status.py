@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.names import shown
 from provision.progress import size_text
+from provision.report.advice import NOTHING_GIVEN, Remedy
 from provision.report.document import SCHEMA
 from provision.report.wording import counted
 from provision.status import Kept
@@ -14,6 +15,7 @@ from provision.status import Kept
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from provision.report.advice import Commands
     from provision.report.findings import Paint
     from provision.status import Contents, ModelStatus, Status, Tally
     from provision.volume.presence import Presence
@@ -27,14 +29,14 @@ QUIET = 300.0
 _ALWAYS = ("files", "promised", "present", "proven", "oldest proof")
 
 
-def status_lines(status: Status, paint: Paint, where: str = "") -> list[str]:
-    """The whole screen. `where` is what the proposed commands need besides, such as ` --volume DIR`."""
+def status_lines(status: Status, paint: Paint, commands: Commands = NOTHING_GIVEN) -> list[str]:
+    """The whole screen."""
     return [
         *_table(status, paint),
         *_contents_lines(status.contents, status.at),
         *_presence_lines(status.at_work, status.at),
         _space_line(status),
-        *_next_lines(status, paint, where),
+        *_next_lines(status, paint, commands),
     ]
 
 
@@ -117,16 +119,16 @@ def _space_line(status: Status) -> str:
     return f"{used} of {size_text(status.volume_size)}, {left}"
 
 
-def _next_lines(status: Status, paint: Paint, where: str) -> list[str]:
+def _next_lines(status: Status, paint: Paint, commands: Commands) -> list[str]:
     """What to run for each project that is not all proven."""
     lines = []
     for project, some in groupby(status.models, key=lambda model: model.project):
         kept = sum((model.kept for model in some), Kept())
         if kept.missing.files or kept.damaged.files or kept.outdated.files:
-            lines.append(paint(f"-> provision fill {project}{where}", "faint"))
+            lines.append(paint(f"-> {commands.advice(Remedy.FILL, project)}", "faint"))
         elif kept.unproven.files:
-            lines.append(paint(f"-> provision verify --full {project}{where}", "faint"))
-    return lines
+            lines.append(paint(f"-> {commands.advice(Remedy.READ, project)}", "faint"))
+    return list(dict.fromkeys(lines))
 
 
 def _tally(tally: Tally) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from provision.report.advice import remedy, severity
 from provision.verification.findings import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from provision.lock import Lock, LockedFile
+    from provision.report.advice import Remedy
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """One model's findings. `size` is bytes promised of those looked at; `states` has those states that occur."""
+    """One model's files, also those not looked at. `size` is bytes promised; `states` has those that occur."""
 
     project: str
     model: str
@@ -24,6 +27,7 @@ class Tally:
     size: int
     states: Mapping[State, int]
     misfits: int
+    unread: int
 
     @property
     def good(self) -> bool:
@@ -33,11 +37,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """The findings of one model that are in one state other than ok."""
+    """The findings of one model that are in one state other than ok, and that the same helps."""
 
     project: str
     model: str
     state: State
+    remedy: Remedy
     findings: tuple[Finding, ...]
 
     @property
@@ -46,8 +51,11 @@ class Trouble:
         return sum(finding.size for finding in self.findings)
 
 
-def tallies(verification: Verification) -> list[Tally]:
-    """One for each model, in the order of the findings; a model of which there are only misfits comes last."""
+def tallies(verification: Verification, locks: Sequence[Lock] = ()) -> list[Tally]:
+    """One for each model, in the order of the findings; one of which nothing was found comes last.
+
+    `locks` name the files that were not looked at.
+    """
     by_model: dict[tuple[str, str], list[Finding]] = {}
     for finding in verification.findings:
         by_model.setdefault((finding.project, finding.model), []).append(finding)
@@ -56,33 +64,53 @@ def tallies(verification: Verification) -> list[Tally]:
         key = (found.project, found.model)
         by_model.setdefault(key, [])
         misfits[key] = misfits.get(key, 0) + found.misfit.grave
-    return [_tally(key, findings, misfits.get(key, 0)) for key, findings in by_model.items()]
+    unread: dict[tuple[str, str], list[int]] = {}
+    for project, model, file in unread_files(verification, locks):
+        by_model.setdefault((project, model), [])
+        unread.setdefault((project, model), []).append(file.size)
+    return [_tally(key, findings, misfits.get(key, 0), unread.get(key, ())) for key, findings in by_model.items()]
 
 
-def _tally(key: tuple[str, str], findings: Sequence[Finding], misfits: int) -> Tally:
+def unread_files(verification: Verification, locks: Sequence[Lock]) -> Iterable[tuple[str, str, LockedFile]]:
+    """The files that were not looked at, each with its project and model."""
+    if verification.unread:
+        seen = {(finding.project, finding.model, finding.target) for finding in verification.findings}
+        for lock in locks:
+            for model, file in lock.files():
+                if (lock.project, model.name, file.target) not in seen:
+                    yield lock.project, model.name, file
+
+
+def _tally(key: tuple[str, str], findings: Sequence[Finding], misfits: int, unread: Sequence[int]) -> Tally:
     states: dict[State, int] = {}
     for finding in findings:
         states[finding.state] = states.get(finding.state, 0) + 1
     return Tally(
         project=key[0],
         model=key[1],
-        files=len(findings),
+        files=len(findings) + len(unread),
         ok=states.get(State.OK, 0),
-        size=sum(finding.size for finding in findings),
+        size=sum(finding.size for finding in findings) + sum(unread),
         states={state: states[state] for state in State if state in states},
         misfits=misfits,
+        unread=len(unread),
     )
 
 
+def wrong(verification: Verification) -> list[Finding]:
+    """What is not ok, the worst first, else in the order of the findings."""
+    return sorted((finding for finding in verification.findings if finding.state is not State.OK), key=severity)
+
+
 def troubles(verification: Verification) -> list[Trouble]:
-    """What is not ok, by model and state, in the order of the findings."""
-    groups: dict[tuple[str, str, State], list[Finding]] = {}
-    for finding in verification.findings:
-        if finding.state is not State.OK:
-            groups.setdefault((finding.project, finding.model, finding.state), []).append(finding)
+    """What is not ok, by model, state and what helps, the worst first."""
+    groups: dict[tuple[str, str, State, Remedy], list[Finding]] = {}
+    for finding in wrong(verification):
+        key = (finding.project, finding.model, finding.state, remedy(finding))
+        groups.setdefault(key, []).append(finding)
     return [
-        Trouble(project=project, model=model, state=state, findings=tuple(findings))
-        for (project, model, state), findings in groups.items()
+        Trouble(project=project, model=model, state=state, remedy=helps, findings=tuple(findings))
+        for (project, model, state, helps), findings in groups.items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""The words that all reports of a verification share: what is wrong with a file, what to run, how it ended. Pure."""
+"""The words that all reports of a verification share: what is wrong with a file, and how it ended. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from provision.names import shown
 from provision.verification.findings import Mode, State
 
 if TYPE_CHECKING:
+    from provision.report.tally import Tally
     from provision.verification.findings import Finding, ModelMisfit, Verification
 
 _READING = {
@@ -41,35 +42,30 @@ _FILES_IN = {
 NOBODY = "nobody"
 """Whose a file is that no lock promises."""
 
-_FILL = "provision fill {project}{where}"
-_ADVICE = {
-    State.OK: "",
-    State.MISSING: _FILL,
-    State.SIZE: _FILL,
-    State.DIGEST: _FILL,
-    State.HEADER: _FILL,
-    State.UNPROVEN: "provision verify --full {project}{where}",
-    State.UNREADABLE: "look at the volume, then provision verify --full {project}{where}",
-    State.UNEXPECTED: "remove it, or add it to a manifest",
-}
+_UNREAD_STATES = frozenset({State.MISSING, State.SIZE, State.UNREADABLE})
+_UNREAD_NOTES = frozenset({"max-age", "resumed"})
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RANGES = 4
 
 
 def reading_text(verification: Verification) -> str:
     """What was done, as a phrase after the volume's name. It does not claim to have read what was passed over."""
-    is_partly = verification.unread or any(note.kind == "max-age" for note in verification.notes)
-    if verification.mode is Mode.FULL and is_partly:
+    if verification.mode is Mode.FULL and _is_partly(verification):
         return "full verification: not every byte was read, see below"
     return _READING[verification.mode]
 
 
-def advice(state: State, project: str, where: str = "") -> str:
-    """What to run, or to do, about a file in `state`; "" where there is nothing to do.
+def _is_partly(verification: Verification) -> bool:
+    notes = any(note.kind in _UNREAD_NOTES for note in verification.notes)
+    return bool(verification.unread) or notes or any(f.state in _UNREAD_STATES for f in verification.findings)
 
-    `where` is what the proposed commands need besides, such as ` --volume DIR`.
-    """
-    return _ADVICE[state].format(project=shown(project), where=where)
+
+def states_text(tally: Tally) -> str:
+    """What there is to say against a model: `1 missing, 2 not looked at`; `ok` where there is nothing."""
+    told = [f"{count:,} {state}" for state, count in tally.states.items() if state is not State.OK]
+    told += [counted(tally.misfits, "misfit")] if tally.misfits else []
+    told += [f"{tally.unread:,} not looked at"] if tally.unread else []
+    return ", ".join(told) or "ok"
 
 
 def files_in(state: State, count: int) -> str:

@@ -19,6 +19,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from provision.report.advice import NOTHING_GIVEN
 from provision.report.page import sections
 from provision.report.page.contents import shelves
 from provision.report.page.drawing import treemap
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from provision.lock import Lock
+    from provision.report.advice import Commands
     from provision.verification.findings import Verification
 
 __all__ = ["page"]
 
 
-def page(verification: Verification, locks: Sequence[Lock], made_at: datetime, where: str = "") -> str:
-    """The whole page. `locks` tell what was promised; `made_at` is in UTC.
-
-    `where` is what the proposed commands need besides, such as ` --volume DIR`.
-    """
+def page(
+    verification: Verification, locks: Sequence[Lock], made_at: datetime, commands: Commands = NOTHING_GIVEN
+) -> str:
+    """The whole page. `locks` tell what was promised; `made_at` is in UTC."""
     stock = shelves(verification, locks)
     style, script = _resource("page.css"), _resource("page.js")
     return Template(_resource("page.html")).substitute(
@@ -52,9 +53,9 @@ def page(verification: Verification, locks: Sequence[Lock], made_at: datetime, w
         totals=sections.totals(stock),
         legend=sections.legend(stock),
         map=joined([treemap(stock, 1200, 560, "wide"), treemap(stock, 340, 520, "tall")]),
-        findings=sections.troubles_section(verification, where),
+        findings=sections.troubles_section(verification, commands),
         notes=sections.notes(verification),
-        models=sections.models(stock, where),
+        models=sections.models(stock, commands),
     )
 
 

@@ -7,13 +7,13 @@ from html import unescape
 from typing import TYPE_CHECKING
 
 from provision.progress import count_text, size_text
+from provision.report.advice import remedy
 from provision.report.page.contents import MARKS, STATES, UNPROMISED, UNREAD
 from provision.report.page.drawing import damage
 from provision.report.page.markup import Markup, element, joined
 from provision.report.tally import misfits_by_model, troubles
 from provision.report.wording import (
     MEANING,
-    advice,
     counted,
     damage_text,
     files_in,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from provision.lock import LockedModel
+    from provision.report.advice import Advice, Commands
     from provision.report.page.contents import Entry, Shelf
     from provision.report.tally import Trouble
     from provision.verification.findings import Finding, ModelMisfit, Verification
@@ -84,19 +85,19 @@ def _switch(state: str, count: int) -> Markup:
     return element("label", {"title": meaning}, box, sample, f"{state} ", element("b", None, f"{count:,}"))
 
 
-def troubles_section(verification: Verification, where: str) -> Markup:
+def troubles_section(verification: Verification, commands: Commands) -> Markup:
     """What is not as promised, with what to run; nothing when all is well."""
-    groups = [_trouble(trouble, where) for trouble in troubles(verification)]
+    groups = [_trouble(trouble, commands) for trouble in troubles(verification)]
     groups += [_misfits(misfits) for misfits in misfits_by_model(verification)]
     if not groups:
         return Markup("")
     return element("section", {"id": "findings"}, element("h2", None, "What is wrong"), *groups)
 
 
-def _trouble(trouble: Trouble, where: str) -> Markup:
+def _trouble(trouble: Trouble, commands: Commands) -> Markup:
     about = f"{files_in(trouble.state, len(trouble.findings))}, {size_text(trouble.size)}"
     items = [_item(finding.target, _wrong(finding)) for finding in trouble.findings[:_LISTED]]
-    run = advice(trouble.state, trouble.project, where)
+    run = _to_do(commands.advice(trouble.remedy, trouble.project))
     state, title = trouble.state.value, owner(trouble.project, trouble.model)
     return _group(state, title, about, run, [*items, *_rest(len(trouble.findings))])
 
@@ -116,9 +117,15 @@ def _misfits(misfits: Sequence[ModelMisfit]) -> Markup:
 def _group(kind: str, title: str, summary: str, run: str, items: Iterable[Markup]) -> Markup:
     badge = _badge(kind)
     heading = element("h3", None, badge, element("span", None, title), element("small", None, summary))
-    to_do = element("p", {"class": "run"}, "To do: ", element("code", None, run))
+    to_do = element("p", {"class": "run"}, "To do: ", run)
     about = {"class": "trouble", "data-state": kind, "data-title": title}
     return element("article", about, heading, to_do, element("ul", None, *items))
+
+
+def _to_do(advice: Advice) -> Markup:
+    """Only what can be run is set as code."""
+    command = element("code", None, advice.command) if advice.command else ""
+    return joined([advice.words, " " if advice.words and command else "", command])
 
 
 def _rest(count: int) -> list[Markup]:
@@ -145,17 +152,17 @@ def notes(verification: Verification) -> Markup:
     return element("section", {"id": "notes"}, element("h2", None, "Notes"), element("ul", None, *items))
 
 
-def models(shelves: Sequence[Shelf], where: str) -> Markup:
+def models(shelves: Sequence[Shelf], commands: Commands) -> Markup:
     """Every model: where it comes from, what it is, and its files."""
-    return joined(_model(shelf, where) for shelf in shelves)
+    return joined(_model(shelf, commands) for shelf in shelves)
 
 
-def _model(shelf: Shelf, where: str) -> Markup:
+def _model(shelf: Shelf, commands: Commands) -> Markup:
     counts = shelf.states | ({"misfit": shelf.misfits} if shelf.misfits else {})
     badges = [element("span", None, _badge(kind), f" {count:,}") for kind, count in counts.items()]
     name = [element("span", {"class": "project"}, f"{shelf.project} / "), shelf.name or UNPROMISED]
     heading = element("h3", None, *(name if shelf.name else name[1:]), element("small", None, *badges))
-    table = _files(shelf, where)
+    table = _files(shelf, commands)
     summary = element("summary", None, f"{counted(len(shelf.entries), 'file')}, {size_text(shelf.size)}")
     facts = [element("dl", None, *_pairs(_facts(shelf.model)))] if shelf.model else []
     title = owner(shelf.project, shelf.name)
@@ -218,19 +225,19 @@ def _pairs(facts: Iterable[tuple[str, str]]) -> Iterable[Markup]:
     return (element("div", None, element("dt", None, name), element("dd", None, value)) for name, value in facts)
 
 
-def _files(shelf: Shelf, where: str) -> Markup:
+def _files(shelf: Shelf, commands: Commands) -> Markup:
     names = ("state", "file", "size", "parameters", "sha256")
     header = element("tr", None, *(element("th", {"scope": "col"}, name) for name in names))
-    rows = [_row(entry, shelf, where) for entry in shelf.entries]
+    rows = [_row(entry, shelf, commands) for entry in shelf.entries]
     return element("table", None, element("thead", None, header), element("tbody", None, *rows))
 
 
-def _row(entry: Entry, shelf: Shelf, where: str) -> Markup:
+def _row(entry: Entry, shelf: Shelf, commands: Commands) -> Markup:
     file = entry.file
     header = file.header if file else None
     told = f"{count_text(header.parameters)} {', '.join(name for name, _ in header.dtypes)}" if header else ""
     digest = element("td", {"class": "sha", "title": file.sha256}, file.sha256[:12]) if file else element("td")
-    wrong = [element("div", {"class": "wrong"}, part) for part in _row_parts(entry, shelf, where)]
+    wrong = [element("div", {"class": "wrong"}, part) for part in _row_parts(entry, commands)]
     about = {"id": entry.row, "data-key": shelf.key, "data-state": entry.state}
     return element(
         "tr", about, element("td", None, _badge(entry.state)),
@@ -240,10 +247,10 @@ def _row(entry: Entry, shelf: Shelf, where: str) -> Markup:
     )  # fmt: skip
 
 
-def _row_parts(entry: Entry, shelf: Shelf, where: str) -> list[str]:
+def _row_parts(entry: Entry, commands: Commands) -> list[str]:
     if entry.finding is None or entry.finding.state is State.OK:
         return []
-    parts = [damage_text(entry.finding), advice(entry.finding.state, shelf.project, where)]
+    parts = [damage_text(entry.finding), _to_do(commands.advice(remedy(entry.finding), entry.finding.project))]
     return [part for part in parts if part]
 
 
