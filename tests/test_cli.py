@@ -172,7 +172,7 @@ def test_verifying_again_and_again_does_not_fill_a_volume(filled: Path):
 def test_a_worker_without_manifests_repairs_from_the_volumes_own_lock(
     filled: Path, tmp_path: Path, monkeypatch, capsys
 ):
-    damage_digest(filled / TARGET)
+    (filled / TARGET).write_bytes(b"W" + DATA[1:])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     code = run(["fill", "p", "--dry-run", "--manifests", str(tmp_path / "none"), "--volume", str(filled)])
