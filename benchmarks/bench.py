@@ -94,9 +94,13 @@ class Bench:
         """`hf download`, which does not."""
         return self.command(place, "hf", "download", REPOSITORY, "--local-dir", "volume", *options)
 
-    def hf_verify(self, place: Path, code: int = 0) -> Command:
+    def hf_verify(self, place: Path, code: int = 0, folder: str = "volume") -> Command:
         """`hf cache verify`, which does nothing else."""
-        return self.command(place, "hf", "cache", "verify", REPOSITORY, "--local-dir", "volume", code=code)
+        return self.command(place, "hf", "cache", "verify", REPOSITORY, "--local-dir", folder, code=code)
+
+    def modelscope_verify(self, place: Path) -> Command:
+        """`modelscope cache verify`, of what we have filled."""
+        return self.command(place, "modelscope", "cache", "verify", REPOSITORY, "--local-dir", "volume/weights")
 
     def hash_all(self, place: Path, files: Sequence[Path], program: tuple[str, ...] = ()) -> Command:
         """sha256 of `files` with `hashing()`, or another `program`, as many at once as there are cores."""

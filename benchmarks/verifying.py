@@ -27,7 +27,8 @@ FEW, MANY = 6, 10_000
 SHORT = 4  # times as many turns for what takes a blink
 
 TOLD_FULL = """\
-{material} in the page cache, all {cores} cores. `openssl dgst` hashes each file once and compares nothing."""
+{material} in the page cache, all {cores} cores. `openssl dgst` and `sha256sum` hash each file once and
+compare nothing; the hubs' clients ask their hub for what is right."""
 
 TOLD_FAR = """\
 The same files, but each reader of one gets {rate} MiB/s and no more, as one does from a network volume: `far.c` makes
@@ -56,9 +57,10 @@ class Kind:
 
 def verifying_full(bench: Bench) -> Section:
     """Every byte of the material."""
-    ours, openssl = in_fresh_folder(bench.folder, lambda place: _full(bench, place))
+    ours, openssl, *others = in_fresh_folder(bench.folder, lambda place: _full(bench, place))
     rows = (
         wall("wall", ours, openssl, 1.05),
+        *(wall("wall", ours, other) for other in others),
         cpu("CPU", ours, openssl),
         peak("peak memory", ours, openssl, 150),
     )
@@ -73,6 +75,9 @@ def _full(bench: Bench, place: Path) -> list[Measurement]:
     contenders = [
         Contender(name="provision", work=lambda _: measure(bench.verify(place, "--full", "--quiet"))),
         Contender(name=hashing().name, work=lambda _: measure(bench.hash_all(place, files))),
+        Contender(name="sha256sum", work=lambda _: measure(bench.hash_all(place, files, ("sha256sum",)))),
+        Contender(name="hf cache verify", work=lambda _: measure(bench.hf_verify(place, folder="volume/weights"))),
+        Contender(name="modelscope cache verify", work=lambda _: measure(bench.modelscope_verify(place))),
     ]
     return take_turns(contenders, bench.runs, bench.folder)
 
