@@ -32,6 +32,7 @@
     │  ├─ VolumeAbsent
     │  ├─ VolumeFull
     │  ├─ VolumeReadOnly
+    │  ├─ VolumeDenied                  these keys may not read it
     │  ├─ UnsafePath
     │  └─ VolumeTrouble                 EIO, ESTALE                        (retryable)
     ├─ PodError                     8   the pod failed
@@ -264,6 +265,10 @@ class VolumeFull(VolumeError):
 
 class VolumeReadOnly(VolumeError):
     """The volume can be read but not written."""
+
+
+class VolumeDenied(VolumeError):
+    """The keys are good, but may not read it: what some servers say, too, of what is absent, to keys without a list."""
 
 
 class UnsafePath(VolumeError):

@@ -192,6 +192,16 @@ def cut(after: int, *, reset: bool = False) -> Behaviour:
     return cutting
 
 
+def late(over: threading.Event, seconds: float) -> Behaviour:
+    """The honest answer, which begins after so many seconds, or when it is `over`."""
+
+    def waiting(handler: _Handler, reply: Reply) -> None:
+        over.wait(seconds)
+        honestly(handler, reply)
+
+    return waiting
+
+
 def silent(over: threading.Event, after: int = 0) -> Behaviour:
     """So many bytes of the body, then nothing until `over`."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -17,6 +19,8 @@ from moto.server import ThreadedMotoServer
 
 from provision.retry import Patience, Retry
 from provision.volume.s3 import Endpoint, Keys, Place, S3Settings, S3View
+
+T = TypeVar("T")
 
 BUCKET = "vol123abc"
 KEYS = Keys(access="user_ACCESSKEYOFATEST", secret="rps_SECRETKEYOFATEST0123456789")
@@ -60,6 +64,16 @@ class Bed:
     def view(self, attempts: int = 3, **changes: Any) -> Iterator[S3View]:
         with S3View.open(replace(self.settings, **changes), self.retry(attempts), self.said.append) as view:
             yield view
+
+
+def soon(operation: Callable[[], T], over: threading.Event, seconds: float = 30.0) -> T:
+    """What `operation` gives; TimeoutError where it takes longer. In the end `over` is set, for a server that waits."""
+    with ThreadPoolExecutor(1) as pool:
+        waited_for = pool.submit(operation)
+        try:
+            return waited_for.result(seconds)
+        finally:
+            over.set()
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 from loopback_tls import Certificate, serving
-from misbehaving_s3 import Rule, answers, changed, refuses, silent
+from misbehaving_s3 import Rule, answers, changed, late, refuses, silent
 from raw_server import RawServer
-from s3_bed import BUCKET, KEYS, Bed, bed_of_a_test, honest_server  # noqa: F401 - fixtures
+from s3_bed import BUCKET, KEYS, Bed, bed_of_a_test, honest_server, soon  # noqa: F401 - fixtures
 
-from provision.errors import ExitCode, VolumeAbsent, VolumeError, VolumeFull
+from provision.errors import ExitCode, VolumeAbsent, VolumeDenied, VolumeError, VolumeFull
 from provision.volume.s3 import Endpoint, Place
 
 HTML = b"<!doctype html><html><body><h1>Gateway</h1></body></html>"
@@ -31,8 +31,8 @@ class Told(NamedTuple):
 LASTING = [
     Told(403, "InvalidAccessKeyId", "does not know the access key", "S3 API Keys"),
     Told(403, "SignatureDoesNotMatch", "secret key is not the one", "S3 API Keys"),
-    Told(403, "AccessDenied", "does not let these keys read", "account that owns the volume"),
-    Told(401, "Unauthorized", "does not let these keys read", "S3 API Keys"),
+    Told(403, "AccessDenied", "does not let these keys read", "account that owns the volume", VolumeDenied),
+    Told(401, "Unauthorized", "does not let these keys read", "S3 API Keys", VolumeDenied),
     Told(400, "ExpiredToken", "no longer valid", "S3 API Keys"),
     Told(403, "RequestTimeTooSkewed", "clock is wrong", "clock"),
     Told(404, "NoSuchBucket", "no such volume in that data center", "one data center only", VolumeAbsent),
@@ -151,6 +151,33 @@ def test_a_server_that_refuses_no_more_than_the_head_is_asked_by_get(bed: Bed):
             assert file.read_at(3, 4) == b"3456"
 
 
+def test_an_empty_file_behind_a_refused_head_is_empty(bed: Bed):
+    bed.put("a.bin", b"")
+    bed.s3.rules[:] = [
+        Rule("HEAD", "a.bin", answers(403)),
+        Rule("GET", "a.bin", _unsatisfied),
+    ]
+
+    with bed.view() as view, view.open_file("a.bin") as file:
+        assert file.stat().st_size == 0
+        assert file.read_at(0, 9) == b""
+
+
+def _unsatisfied(handler, reply) -> None:
+    """Of an empty object there is no first byte (RFC 9110, 15.5.17)."""
+    (refuses(416, "InvalidRange") if handler.asked.range else changed(lambda honest: honest))(handler, reply)
+
+
+def test_a_code_that_holds_the_keys_is_shown_without_them(bed: Bed):
+    bed.s3.rules[:] = [Rule("", "a.bin", refuses(418, f"{KEYS.access}{KEYS.secret}", "no"))]
+
+    with bed.view() as view, pytest.raises(VolumeError, match="418") as caught:
+        view.open_file("a.bin")
+
+    assert KEYS.access not in str(caught.value)
+    assert KEYS.secret not in str(caught.value)
+
+
 def test_a_volume_that_is_absent_is_told_from_a_file_that_is(bed: Bed):
     with bed.view(place=Place(bucket="another")) as view:
         for ask in (lambda: view.open_file("a.bin"), lambda: view.state_names("receipts")):
@@ -248,8 +275,7 @@ def test_a_server_that_never_begins_is_given_up(bed: Bed):
 
     bed.s3.rules[:] = [Rule("HEAD", "a.bin", mute)]
     with bed.view(attempts=2, answer=0.3) as view, pytest.raises(VolumeError, match="did not answer in time") as caught:
-        view.open_file("a.bin")
-    over.set()
+        soon(lambda: view.open_file("a.bin"), over)
 
     assert "MD5" in caught.value.hint
 
@@ -257,10 +283,10 @@ def test_a_server_that_never_begins_is_given_up(bed: Bed):
 def test_a_head_may_take_its_time_though_a_stream_may_not(bed: Bed):
     over = threading.Event()
     bed.put("a.bin", b"abc")
-    bed.s3.rules[:] = [Rule("GET", "a.bin", silent(over, after=1))]
+    bed.s3.rules[:] = [Rule("HEAD", "a.bin", late(over, 1.5)), Rule("GET", "a.bin", silent(over, after=1))]
 
-    with bed.view(attempts=2, answer=30.0, stall=0.2) as view:
+    with bed.view(attempts=2, answer=300.0, stall=0.5) as view:
         file = view.open_file("a.bin")
         with pytest.raises(VolumeError, match="did not answer in time"):
-            file.read_at(0, 3)
-    over.set()
+            soon(lambda: file.read_at(0, 3), over)
+    assert len(bed.s3.asked("a.bin", "HEAD")) == 1

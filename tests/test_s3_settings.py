@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from provision.errors import InputError
-from provision.volume.s3 import DATACENTERS, Keys, Place, endpoint_of, keys_from, parse_place, settings_from
+from provision.retry import Patience, Retry
+from provision.volume.s3 import DATACENTERS, Keys, Place, S3View, endpoint_of, keys_from, parse_place, settings_from
 from provision.volume.s3.place import proxied
 
 RUNPOD = {"RUNPOD_S3_ACCESS_KEY": "user_a", "RUNPOD_S3_SECRET_KEY": "rps_b"}
@@ -150,6 +151,7 @@ def test_without_any_of_them_the_data_center_is_asked_for():
         "ftp://s3.example",
         "https://",
         "https://me:word@s3.example",
+        "https://:word@s3.example",
         "https://s3.example:x",
         "http://[",
         "https://s3/?a",
@@ -160,6 +162,29 @@ def test_an_endpoint_that_is_no_address_is_refused_without_repeating_it(url):
         settings(endpoint_url=url)
 
     assert "word" not in caught.value.message
+
+
+def opened(**given) -> None:
+    S3View.open(settings(**given), Retry(patience=Patience(), sleep=print)).close()
+
+
+@pytest.mark.parametrize("url", ["http://foo..bar/", "http://-foo.bar/", "http://foo bar/"])
+def test_an_endpoint_that_boto3_takes_for_none_is_an_error_of_input(url):
+    with pytest.raises(InputError, match="not the address of a server") as caught:
+        opened(endpoint_url=url)
+
+    assert "https://HOST" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "given", [{"datacenter": "bad region!"}, {"environment": {"AWS_REGION": "x\ny"}}], ids=["option", "variable"]
+)
+def test_a_region_that_is_none_is_an_error_of_input_on_one_line(given):
+    with pytest.raises(InputError, match="is not the name of a region") as caught:
+        opened(endpoint_url="http://127.0.0.1:1", **given)
+
+    assert "AWS_REGION" in caught.value.hint
+    assert "\n" not in caught.value.message
 
 
 def test_proxies_are_used_but_for_the_hosts_that_need_none():

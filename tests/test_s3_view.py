@@ -8,17 +8,18 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from s3_bed import BUCKET, Bed, bed_of_a_test, honest_server  # noqa: F401 - fixtures
+from misbehaving_s3 import Rule, refuses
+from s3_bed import BUCKET, KEYS, Bed, bed_of_a_test, honest_server  # noqa: F401 - fixtures
 from test_layers import locked
 from volume_material import NOW, receipt_for
 
-from provision.errors import UnsafePath
+from provision.errors import UnsafePath, VolumeError
 from provision.verification.findings import Promise, State
 from provision.verification.header import header_finding
 from provision.volume.mount import Volume
 from provision.volume.receipts import read_receipts
 from provision.volume.receipts.writing import ReceiptWriter
-from provision.volume.s3 import Place
+from provision.volume.s3 import Endpoint, Place
 from provision.volume.s3.file import BEGINNING
 
 NAMES = (
@@ -139,6 +140,56 @@ def test_of_absent_files_the_first_alone_costs_two_requests(bed: Bed):
         assert [seen.open_file(f"{n}.bin") for n in range(4)] == [None] * 4
 
     assert [asked.method for asked in bed.s3.log] == ["HEAD", "GET", "HEAD", "HEAD", "HEAD"]
+
+
+def test_after_a_file_that_is_there_an_absent_one_costs_one_request(bed: Bed):
+    bed.put("a.bin", b"abc")
+    with bed.view() as seen:
+        assert seen.open_file("a.bin") is not None
+        assert seen.open_file("b.bin") is None
+
+    assert [asked.method for asked in bed.s3.log] == ["HEAD", "HEAD"]
+
+
+def test_volumes_that_people_call_the_same_are_told_apart_by_their_identity(bed: Bed):
+    elsewhere = {
+        "endpoint": Endpoint(url="http://127.0.0.1:9", region="us-east-1"),
+        "place": Place(bucket=BUCKET, prefix="deep"),
+    }
+    with bed.view() as seen:
+        known = {seen.identity}
+        assert bed.s3.address in seen.identity
+        assert not {KEYS.access, KEYS.secret} & set(seen.identity.split())
+    for name, value in (*elsewhere.items(), ("endpoint", Endpoint(url=bed.s3.address, region="EU-RO-1"))):
+        with bed.view(**{name: value}) as seen:
+            known.add(seen.identity)
+    assert len(known) == 4
+
+    slashed = Endpoint(url=bed.s3.address + "/", region="us-east-1")
+    with bed.view() as seen, bed.view(endpoint=slashed) as same:
+        assert seen.identity == same.identity
+
+
+@pytest.mark.parametrize("status", [403, 401])
+def test_keys_that_may_not_read_the_receipts_go_on_without_them_and_say_so_once(bed: Bed, status: int):
+    bed.put("a.bin", b"abc")
+    bed.s3.rules[:] = [Rule("", ".provision/", refuses(status, "AccessDenied"))]
+
+    with bed.view() as seen:
+        assert read_receipts(seen, NOW) == read_receipts(seen, NOW) == {}
+        assert seen.open_file("a.bin").read_at(0, 3) == b"abc"
+
+    assert bed.said == ["these keys may not read .provision/receipts: no receipt vouches"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown"), (403, "InvalidAccessKeyId")])
+def test_receipts_that_cannot_be_had_for_another_reason_are_an_error(bed: Bed, status: int, code: str):
+    bed.s3.rules[:] = [Rule("", ".provision/", refuses(status, code))]
+
+    with bed.view() as seen, pytest.raises(VolumeError):
+        seen.state_names("receipts")
+
+    assert bed.said == []
 
 
 def test_keys_are_asked_for_with_nothing_from_the_environment(bed: Bed, monkeypatch, tmp_path: Path):

@@ -6,6 +6,7 @@
     client.py     the two calls that are made, HeadObject and GetObject
     answer.py     what a server says of an object, judged
     body.py       its bytes as they come
+    breaker.py    whether the server gives anything at all
     faults.py     what goes wrong, as the error tree says it
     file.py       one open file
     view.py       the view

@@ -9,9 +9,10 @@ from provision.errors import InputError, VolumeError, VolumeTrouble
 from provision.names import shown
 from provision.volume.s3.answer import ReplacedError, facts_of, span_of
 from provision.volume.s3.body import Body
+from provision.volume.s3.breaker import Breaker
 from provision.volume.s3.faults import RefusedError, foreign_faults, not_s3, refusal
 from provision.volume.s3.keys import Keys
-from provision.volume.s3.place import proxied
+from provision.volume.s3.place import no_endpoint, proxied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Client:
     def __init__(self, settings: S3Settings, retry: Retry, tell: Callable[[str], None]) -> None:
         self._settings, self._retry, self._tell = settings, retry, tell
         self._sdk = _made(settings)
+        self._breaker = Breaker()
         self._stands = False
         self._told = False
 
@@ -53,9 +55,12 @@ class Client:
         return shown(f"{self._settings.place}/{path}", 300)
 
     def patiently(self, operation: Callable[[], T], position: Callable[[], int] = lambda: 0) -> T:
-        """The result of `operation`, called again while patience lasts. `position` tells how far it has come."""
+        """The result of `operation`, called again while patience lasts. `position` tells how far it has come. After the
+        server has given nothing for a whole patience, it is called once only, until something comes again.
+        """
         try:
-            return self._retry.call(operation, position=position)
+            with self._breaker.watching(operation, position) as watched:
+                return self._retry.call(watched, position=position)
         except VolumeTrouble as error:
             # Not retryable any more: who reads a file again from its first byte must not multiply our own attempts.
             message = f"{error.message}; given up after {self._retry.patience.attempts} attempts in a row"
@@ -120,7 +125,7 @@ class Client:
         """
         what = self.name(path)
         try:
-            answer = self._get(path, (0, 1), None)
+            answer = self._some(path)
         except RefusedError as refused:
             if refused.code == "NoSuchKey" or (refused.status == 404 and self._stands):
                 self._stands = True
@@ -132,13 +137,21 @@ class Client:
         self._stands = True
         return facts_of(answer, what)
 
-    def _get(self, path: str, span: Span, etag: str | None) -> Answer:
+    def _some(self, path: str) -> Answer:
+        """The first byte; of an empty object, which has none, all of it."""
+        try:
+            return self._get(path, (0, 1), None)
+        except RefusedError as refused:
+            if refused.status != 416:
+                raise
+        return self._get(path, None, None)
+
+    def _get(self, path: str, span: Span | None, etag: str | None) -> Answer:
         place = self._settings.place
+        wanted = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
         same = {"IfMatch": etag} if etag else {}
         with foreign_faults(self.name(path), self._settings):
-            answer: Answer = self._sdk.get_object(
-                Bucket=place.bucket, Key=place.key(path), Range=f"bytes={span[0]}-{span[1] - 1}", **same
-            )
+            answer: Answer = self._sdk.get_object(Bucket=place.bucket, Key=place.key(path), **wanted, **same)
         return answer
 
 
@@ -177,8 +190,23 @@ def _boto3() -> Any:
 
 
 def _made(settings: S3Settings) -> Any:
-    """A client that takes nothing from the environment or from profiles, and does not retry by itself."""
+    """A client; where boto3 makes none, it is for what a person wrote."""
     boto3 = _boto3()
+    from botocore.exceptions import BotoCoreError, InvalidRegionError
+
+    try:
+        return _client(boto3, settings)
+    except InvalidRegionError as error:
+        raise InputError(
+            f"`{shown(settings.endpoint.region)}` is not the name of a region",
+            hint="for an endpoint of your own, --datacenter or AWS_REGION names it",
+        ) from error
+    except (ValueError, BotoCoreError) as error:
+        raise no_endpoint() from error
+
+
+def _client(boto3: Any, settings: S3Settings) -> Any:
+    """A client that takes nothing from the environment or from profiles, and does not retry by itself."""
     from botocore.config import Config
     from botocore.session import Session
 

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from provision.errors import ProvisionError, VolumeAbsent, VolumeError, VolumeFull, VolumeTrouble, without_secrets
+from provision.errors import (
+    ProvisionError,
+    VolumeAbsent,
+    VolumeDenied,
+    VolumeError,
+    VolumeFull,
+    VolumeTrouble,
+    without_secrets,
+)
 from provision.names import shown
 from provision.volume.s3.keys import WHERE
 from provision.volume.s3.place import DATACENTERS
@@ -34,11 +42,12 @@ _NOT_S3 = "is --endpoint-url the address of an S3 server, with nothing in betwee
 _CLOCK = "S3 refuses requests that are more than a quarter of an hour off: set this machine's clock"
 _MOUNTED = "verify it in a pod that has the volume mounted"
 
+
 _Meaning = tuple[type[VolumeError], str, str]
 
 _THROTTLED: _Meaning = (VolumeTrouble, "the server asks us to slow down", _FEWER)
 _BUSY: _Meaning = (VolumeTrouble, "the server cannot answer now", _LATER)
-_REFUSED: _Meaning = (VolumeError, "the server does not let these keys read it", _DENIED)
+_REFUSED: _Meaning = (VolumeDenied, "the server does not let these keys read it", _DENIED)
 _EXPIRED: _Meaning = (VolumeError, "the keys are no longer valid", _KEYS)
 _NO_ROOM: _Meaning = (VolumeFull, "the volume is full, and its server answers nothing else", _FULL)
 
@@ -113,9 +122,13 @@ def refusal(refused: RefusedError, what: str, settings: S3Settings) -> VolumeErr
     """The error for an answer that is a refusal."""
     status, code = refused.status, refused.code
     kind, text, hint = _CODES.get(code) or _STATUSES.get(status) or _unknown(status)
-    told = shown(f"{status} {code}" if refused.has_words else str(status), 80)
-    words = "" if code in _CODES else shown(settings.keys.hidden_in(without_secrets(refused.words)), 200)
+    told = _foreign(f"{status} {code}" if refused.has_words else str(status), 80, settings)
+    words = "" if code in _CODES else _foreign(refused.words, 200, settings)
     return kind(f"{what}: {text} ({told}{': ' if words else ''}{words})", hint=hint)
+
+
+def _foreign(text: str, limit: int, settings: S3Settings) -> str:
+    return shown(settings.keys.hidden_in(without_secrets(text)), limit)
 
 
 def _unknown(status: int) -> _Meaning:

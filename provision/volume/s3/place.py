@@ -98,13 +98,18 @@ def endpoint_at(url: str, region: str | None) -> Endpoint:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
-    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
-        raise InputError(
-            "the endpoint is not the address of a server",
-            hint="write it as https://HOST[:PORT], without user, password or query",
-        )
+    if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        raise no_endpoint()
     runpod = _RUNPOD.fullmatch(host)
     return Endpoint(url=url, region=region or (runpod[1].upper() if runpod else "us-east-1"))
+
+
+def no_endpoint() -> InputError:
+    """The error for an endpoint that is none. It is not repeated: people have put passwords there."""
+    return InputError(
+        "the endpoint is not the address of a server",
+        hint="write it as https://HOST[:PORT], without user, password or query",
+    )
 
 
 def proxied(url: str, proxies: Mapping[str, str]) -> dict[str, str]:

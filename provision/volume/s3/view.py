@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from provision.errors import UnsafePath, VolumeError
+from provision.errors import UnsafePath, VolumeDenied, VolumeError
 from provision.names import STATE_FOLDER, path_fault, shown
-from provision.volume.receipts import INDEX
+from provision.volume.receipts import INDEX, RECEIPTS
 from provision.volume.s3.client import Client
 from provision.volume.s3.file import S3File
 
@@ -27,8 +27,9 @@ class S3View:
     mostly that it is absent. Times of change are in whole seconds, and there are no inodes.
     """
 
-    def __init__(self, client: Client, path: str) -> None:
-        self._client, self._path = client, path
+    def __init__(self, settings: S3Settings, client: Client, tell: Callable[[str], None]) -> None:
+        self._settings, self._client, self._tell = settings, client, tell
+        self._denied: set[str] = set()
 
     @classmethod
     def open(cls, settings: S3Settings, retry: Retry, tell: Callable[[str], None] = lambda _: None) -> S3View:
@@ -38,9 +39,9 @@ class S3View:
         should know of the server, each once.
 
         Raises:
-            InputError: boto3 is not installed.
+            InputError: boto3 is not installed, or takes the endpoint or its region for none.
         """
-        return cls(Client(settings, retry, tell), str(settings.place))
+        return cls(settings, Client(settings, retry, tell), tell)
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +54,15 @@ class S3View:
     @property
     def path(self) -> str:
         """What people call it: `s3://VOLUME_ID`."""
-        return self._path
+        return str(self._settings.place)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from every other volume, also from those that people call the same: its endpoint and region,
+        bucket and folder. There is no secret in it.
+        """
+        endpoint = self._settings.endpoint
+        return f"{endpoint.url.rstrip('/')} {endpoint.region} {self._settings.place}"
 
     def close(self) -> None:
         """Give the connections back."""
@@ -73,10 +82,23 @@ class S3View:
         return None if facts is None else S3File(self._client, target, facts)
 
     def state_names(self, folder: str) -> list[str]:
-        """The names that the index of `.provision/FOLDER` tells; none when it is absent. Raises as `open_file`."""
-        file = self.open_file(f"{STATE_FOLDER}/{folder}/{INDEX}")
-        if file is None:
+        """The names that the index of `.provision/FOLDER` tells; none when it is absent, or these keys are told that
+        they may not read it: to keys that may not list, some servers say so of what is absent. Raises as `open_file`.
+        """
+        try:
+            file = self.open_file(f"{STATE_FOLDER}/{folder}/{INDEX}")
+            return [] if file is None else self._names(file)
+        except VolumeDenied:
+            self._say_denied(folder)
             return []
+
+    def _say_denied(self, folder: str) -> None:
+        if folder not in self._denied:
+            self._denied.add(folder)
+            lost = ": no receipt vouches" if folder == RECEIPTS else ""
+            self._tell(f"these keys may not read {STATE_FOLDER}/{folder}{lost}")
+
+    def _names(self, file: S3File) -> list[str]:
         with file:
             if file.stat().st_size > _INDEX_LIMIT:
                 raise VolumeError(
