@@ -238,6 +238,9 @@ class _Resolution:
         by_path = {file.remote.path: file for file in chosen}
         if is_known({path: file.known for path, file in by_path.items()}, self._previous(model), model):
             return
+        heavy = sum(path.endswith((".gguf", ".onnx")) for path in by_path)
+        if heavy > 1:  # each is a few requests, one after the other
+            self._tell(f"{model.name}: checking {heavy} files")
         repository = Repository(
             {path: file.remote.size for path, file in by_path.items()},
             lambda path: self._excerpts.of(by_path[path].listed),
