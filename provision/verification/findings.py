@@ -123,7 +123,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every promised file was found as promised, and everything fits together. Nothing promised is not ok."""
+        """Whether every promised file was found as promised, and everything fits together; never of nothing."""
         good = all(finding.state is State.OK for finding in self.findings)
         return (
             bool(self.findings) and good and not self.unread and not any(found.misfit.grave for found in self.misfits)

@@ -6,6 +6,9 @@ The only module that knows picklescan (the extra `scan`).
 from __future__ import annotations
 
 import io
+import pickletools
+import sys
+import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +17,9 @@ from provision.names import shown
 from provision.verification.findings import ModelMisfit, Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
+    from collections.abc import Callable, Iterator, Sequence
+    from types import ModuleType
+    from typing import IO, Any
 
     from provision.composition import Misfit
     from provision.verification.findings import Promise
@@ -26,7 +30,16 @@ SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Of formats whose loading can run code: those that a manifest refuses unless a person allows them."""
 
 READ_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes that a pickle may hold in one value; picklescan has each of them in memory."""
+"""Bytes that a pickle may hold in one value, and an archive in all that is compressed; picklescan has them in memory."""
+
+DIRECTORY_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes that the directory of an archive may have: some fifty thousand members."""
+
+HELD_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes that all values and opcodes of a file may take in memory, where picklescan has those of a pickle at once."""
+
+_OPCODE = 112  # bytes that an opcode takes besides its value: a tuple, a place in a list, and a number
+_TOO_LARGE = "not scanned: too large"
 
 _TOLD = 3  # folders, or imports, that are named
 
@@ -48,14 +61,14 @@ def pickle_notes(promises: Sequence[Promise]) -> list[Note]:
     return [Note(kind="pickle", text=f"{what}, whose loading can run any code: in {where}{more}")]
 
 
-def scanner() -> Callable[..., Any]:
-    """Picklescan's `scan_bytes`.
+def scanner() -> ModuleType:
+    """Picklescan's `scanner`.
 
     Raises:
         InputError: it is not installed.
     """
     try:
-        from picklescan.scanner import scan_bytes
+        from picklescan import scanner as found
     except ImportError as error:
         raise InputError(
             "picklescan is not installed, which looks into pickles", hint="pip install 'volume-provision[scan]'"
@@ -63,41 +76,93 @@ def scanner() -> Callable[..., Any]:
     import logging
 
     logging.getLogger("picklescan").setLevel(logging.CRITICAL)  # it tells its findings there; here they are misfits
-    return scan_bytes  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]
 
 
 def pickle_misfits(view: View, promises: Sequence[Promise], reading: Reading) -> list[ModelMisfit]:
     """What loading each promised pickle would import that is known to be dangerous (grave), or is not known to be
-    harmless (not grave). What cannot be looked into is named, too. A file that is not there is no matter of this.
+    harmless (not grave). What cannot be looked into, or would take too much memory, is named, too. A file that is not there is no matter of this.
 
     Raises:
         InputError: picklescan is not installed.
     """
-    scan, misfits = scanner(), []
+    picklescan, misfits = scanner(), []
     seen: dict[str, list[Misfit]] = {}
     for promise in promises:
         if is_pickle(promise.file.path):
             reading.stop.check()
             target = promise.file.target
             if target not in seen:
-                seen[target] = _misfits(view, promise, scan)
+                seen[target] = _misfits(view, promise, picklescan)
             misfits += [ModelMisfit(project=promise.project, model=promise.model, misfit=one) for one in seen[target]]
     return misfits
 
 
-def _misfits(view: View, promise: Promise, scan: Callable[..., Any]) -> list[Misfit]:
+def _misfits(view: View, promise: Promise, picklescan: ModuleType) -> list[Misfit]:
     path = promise.file.path
     try:
         opened = view.open_file(promise.file.target)
         if opened is None:
             return []
         with opened:
-            result = scan(io.BufferedReader(_Bytes(opened)), path, path[path.rindex(".") :].lower())
+            return _scanned(opened, path, picklescan)
     except VolumeError:
         return []  # a finding says so
     except Exception as error:  # noqa: BLE001 - whatever a hostile file does to its parser, it was not looked into
         return [_misfit(path, f"picklescan cannot look into it: {shown(str(error) or type(error).__name__)}")]
-    return _told(path, result)
+
+
+def _scanned(opened: Readable, path: str, picklescan: ModuleType) -> list[Misfit]:
+    held = _Held()
+    if _swells(io.BufferedReader(_Bytes(opened, held, DIRECTORY_LIMIT)), held):
+        return [_misfit(path, _TOO_LARGE)]
+    # It has no bound of its own: it makes a list of what `pickletools.genops` gives, whatever that is.
+    picklescan.pickletools = held  # type: ignore[attr-defined]
+    try:
+        result = picklescan.scan_bytes(io.BufferedReader(_Bytes(opened, held)), path, path[path.rindex(".") :].lower())
+    except Exception:
+        if held.is_over:
+            return [_misfit(path, _TOO_LARGE)]
+        raise
+    # Where a limit ends it within a pickle, picklescan takes that for the end of the pickle, and says nothing.
+    return [*_told(path, result), *([_misfit(path, _TOO_LARGE)] if held.is_over else [])]
+
+
+def _swells(data: IO[bytes], held: _Held) -> bool:
+    """Whether it is an archive that would take too much room, by its directory: no member gives more than that says.
+
+    Only of what is deflated; how far other compressions swell in one step cannot be bounded, and torch has none.
+    """
+    try:
+        if not zipfile.is_zipfile(data):
+            return held.is_over
+        with zipfile.ZipFile(data) as archive:
+            packed = [member for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError):
+        return held.is_over
+    is_odd = any(member.compress_type != zipfile.ZIP_DEFLATED for member in packed)
+    return is_odd or sum(member.file_size for member in packed) > READ_LIMIT
+
+
+class _Held:
+    """In the place of `pickletools`, for who makes a list of all opcodes of a file: no more than may be held."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._left = HELD_LIMIT
+
+    def genops(self, data: IO[bytes]) -> Iterator[tuple[Any, Any, int | None]]:
+        """As `pickletools.genops`.
+
+        Raises:
+            OverflowError: it would be too much.
+        """
+        for one in pickletools.genops(data):
+            self._left -= _OPCODE + sys.getsizeof(one[1])
+            if self._left < 0:
+                self.is_over = True
+                raise OverflowError("its opcodes are too many")
+            yield one
 
 
 def _told(path: str, result: Any) -> list[Misfit]:
@@ -128,8 +193,9 @@ def _listed(names: set[str]) -> str:
 class _Bytes(io.RawIOBase):
     """An open file as Python's own readers want it."""
 
-    def __init__(self, opened: Readable) -> None:
+    def __init__(self, opened: Readable, held: _Held, limit: int = READ_LIMIT) -> None:
         self._opened, self._size, self._at = opened, opened.stat().st_size, 0
+        self._held, self._limit = held, limit
 
     def readable(self) -> bool:
         return True
@@ -145,7 +211,8 @@ class _Bytes(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         wanted = memoryview(buffer).cast("B")
-        if len(wanted) > READ_LIMIT:
+        if len(wanted) > self._limit:
+            self._held.is_over = True
             raise OSError(f"it holds a value of {len(wanted):,} bytes")
         count = self._opened.read_into(self._at, wanted[: max(self._size - self._at, 0)])
         self._at += count
