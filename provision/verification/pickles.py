@@ -6,9 +6,7 @@ The only module that knows picklescan (the extra `scan`).
 from __future__ import annotations
 
 import io
-import pickletools
 import sys
-import zipfile
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +15,7 @@ from provision.names import shown
 from provision.verification.findings import ModelMisfit, Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
     from typing import IO, Any
 
@@ -30,7 +28,7 @@ SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Of formats whose loading can run code: those that a manifest refuses unless a person allows them."""
 
 READ_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes that a pickle may hold in one value, and an archive in all that is compressed; picklescan has them in memory."""
+"""Bytes that a pickle may hold in one value, and an archive in all that it compresses."""
 
 DIRECTORY_LIMIT: Final = 4 * 1024 * 1024
 """Bytes that the directory of an archive may have: some fifty thousand members."""
@@ -81,7 +79,8 @@ def scanner() -> ModuleType:
 
 def pickle_misfits(view: View, promises: Sequence[Promise], reading: Reading) -> list[ModelMisfit]:
     """What loading each promised pickle would import that is known to be dangerous (grave), or is not known to be
-    harmless (not grave). What cannot be looked into, or would take too much memory, is named, too. A file that is not there is no matter of this.
+    harmless (not grave). What cannot be looked into, or would take too much memory, is named, too. A file that is not
+    there is no matter of this.
 
     Raises:
         InputError: picklescan is not installed.
@@ -133,6 +132,8 @@ def _swells(data: IO[bytes], held: _Held) -> bool:
 
     Only of what is deflated; how far other compressions swell in one step cannot be bounded, and torch has none.
     """
+    import zipfile
+
     try:
         if not zipfile.is_zipfile(data):
             return held.is_over
@@ -157,6 +158,8 @@ class _Held:
         Raises:
             OverflowError: it would be too much.
         """
+        import pickletools
+
         for one in pickletools.genops(data):
             self._left -= _OPCODE + sys.getsizeof(one[1])
             if self._left < 0:
