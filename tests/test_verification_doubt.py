@@ -12,9 +12,10 @@ from volume_material import NOW, promised
 
 from provision.cli import run
 from provision.errors import ExitCode, VolumeError
-from provision.lock import Lock, dumps
+from provision.lock import HeaderFacts, Lock, dumps
 from provision.verification import Mode, verify
 from provision.verification.full import FRESH
+from provision.volume.files import File
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
 from provision.volume.receipts import read_receipts
@@ -169,3 +170,73 @@ def test_a_volume_keeps_its_own_lock_when_it_is_verified(bed):
     with Volume.open(str(bed.root)) as volume:
         write_lock(volume, bed.locks[0])
     assert run(["verify", "--volume", str(bed.root), "-q"]) == ExitCode.DONE
+
+
+def after_the_first_read(monkeypatch, act):
+    """`act` happens once, as soon as some bytes of a file were read."""
+    read, left = File.read_into, [act]
+
+    def read_into(file, offset, buffer):
+        count = read(file, offset, buffer)
+        if left and count:
+            left.pop()()
+        return count
+
+    monkeypatch.setattr(File, "read_into", read_into)
+
+
+def replaced_by_wrong(path):
+    fresh = path.with_name("fresh")
+    fresh.write_bytes(bytes(path.stat().st_size))
+    fresh.rename(path)
+
+
+@pytest.mark.parametrize("act", [flip, replaced_by_wrong])
+def test_a_sample_reads_again_what_changed_while_it_was_read(tmp_path, monkeypatch, act):
+    """The bytes that were compared were right; those that stand now are not."""
+    bed = bed_of(tmp_path / "volume", sizes(1.5))
+    assert bed.verify().ok
+    after_the_first_read(monkeypatch, lambda: act(bed.at(A)))
+    assert bed.states("sample", share=1.0) == {A: "digest"}
+
+
+def test_a_file_that_took_the_place_of_a_damaged_one_is_not_called_damaged(tmp_path, monkeypatch):
+    bed = bed_of(tmp_path / "volume", sizes(0.05))
+    assert bed.verify().ok
+    right, path = bed.at(A).read_bytes(), bed.at(A)
+    flip(path, keep_times=True)
+
+    def mended():
+        path.with_name("fresh").write_bytes(right)
+        path.with_name("fresh").rename(path)
+
+    after_the_first_read(monkeypatch, mended)
+    assert not bed.verify().ok
+    (found,) = bed.verify("quick").findings
+    assert "changed, or replaced" in found.detail
+    assert bed.verify().ok
+
+
+def test_a_damaged_length_of_a_header_does_not_cost_its_value_in_memory(tmp_path):
+    path = tmp_path / "volume/models/a.safetensors"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.write((150_000_000).to_bytes(8, "little"))
+        file.truncate(200_000_000)
+    header = HeaderFacts(sha256="d" * 64, tensors=1, parameters=1, dtypes=())
+    file = replace(promised(b"", "models/a.safetensors"), size=200_000_000, header=header)
+    with Volume.open(str(tmp_path / "volume")) as volume:
+        tracemalloc.start()
+        (found,) = verify(volume, [lock_of([file])], reading("quick")).findings
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert found.state == "header"
+    assert peak < 2_000_000
+
+
+def test_a_first_piece_that_differs_keeps_the_rest_from_being_read(tmp_path):
+    bed = bed_of(tmp_path / "volume", {f"{index}.bin": b"%d" % index for index in range(400)})
+    assert bed.verify().ok
+    for path in (bed.root / "models").iterdir():
+        flip(path, keep_times=True)
+    assert list(bed.states("sample", share=1.0, fail_fast=True).values()).count("digest") < 200
