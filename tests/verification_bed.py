@@ -123,15 +123,14 @@ def lock_of(files: list[LockedFile], layout: Layout = Layout.TREE, project: str 
 
 
 def flip(path: Path, at: int = 0, *, keep_times: bool = False) -> None:
-    """One bit is another one from now on."""
+    """One bit is another one from now on, and the time of change a later one, however coarse the clock is."""
     before = path.stat()
     with path.open("r+b") as file:
         file.seek(at)
         byte = file.read(1)
         file.seek(at)
         file.write(bytes([byte[0] ^ 1]))
-    if keep_times:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + (0 if keep_times else 10**9)))
 
 
 def sizes(*pieces: float) -> dict[str, bytes]:
