@@ -301,4 +301,4 @@ def test_a_snapshot_that_its_client_cannot_find_is_not_called_good(world, tmp_pa
     done = run("provision", "verify", mode, "-q", "--volume", str(copy), home=tmp_path)
 
     assert done.returncode == 3
-    assert done.stdout.startswith(f"missing    hub/models--{NAME.replace('/', '--')}/refs/main")
+    assert f"\n  missing    hub/models--{NAME.replace('/', '--')}/refs/main\n" in done.stdout
