@@ -14,7 +14,6 @@ It does not call it where a handler runs locally. This is an edge, as the comman
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import provision
@@ -60,7 +59,7 @@ def check(*projects: str, volume: str | None = None) -> Callable[[], None]:
 def _verify(projects: tuple[str, ...], volume: str | None) -> None:
     from provision.cli.settings import volume_path
 
-    place = str(volume_path(volume or os.environ.get("PROVISION_VOLUME")))
+    place = volume_path(volume or os.environ.get("PROVISION_VOLUME"))
     verification = provision.verify(place, *map(_lock, projects), mode="quick")
     if not verification.ok:
         raise VerificationFailed(_told(verification, _commands(projects, verification.volume)))
@@ -78,7 +77,7 @@ def _commands(projects: tuple[str, ...], volume: str) -> Commands:
     from provision.report.advice import Commands
 
     paths = [project for project in projects if project.endswith(LOCK_SUFFIX)]
-    return Commands(projects=named_projects(paths, Path()), volume=volume)
+    return Commands(projects=named_projects(paths, "."), volume=volume)
 
 
 def _told(verification: Verification, commands: Commands) -> str:

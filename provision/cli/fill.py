@@ -115,7 +115,7 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
         _prepare_xet()
     stop = Stop()
     _expire(stop, asked.max_time)
-    with Volume.open(str(settings.volume_path(asked.volume))) as volume:
+    with Volume.open(settings.volume_path(asked.volume)) as volume:
         locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
         ahead = look_ahead(volume, locks, time.time(), asked.shard)
         if asked.dry_run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -84,16 +83,21 @@ def commands(*, is_mounted: bool = True) -> Commands:
         for name in ("manifests", "volume", "datacenter", "endpoint_url")
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    named = named_projects(context.params["projects"], Path(context.params["manifests"]))
+    named = named_projects(context.params["projects"], context.params["manifests"])
     return Commands(projects=named, is_mounted=is_mounted, **given)
 
 
-def named_projects(words: Iterable[str], folder: Path) -> dict[str, Named]:
+def named_projects(words: Iterable[str], folder: str) -> dict[str, Named]:
     """How each project was named. Raises InputError."""
+    words = list(words)
+    if not words:
+        return {}
+    from pathlib import Path
+
     from provision.cli.projects import find
     from provision.report.advice import Named
 
-    found = {word: project for word in words for project in find([word], folder)}
+    found = {word: project for word in words for project in find([word], Path(folder))}
     return {project.name: Named(word=word, has_manifest=project.manifest.exists()) for word, project in found.items()}
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +25,7 @@ USER_AGENT = f"provision/{__version__}"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
-def volume_path(given: str | None) -> Path:
+def volume_path(given: str | None) -> str:
     """The volume's root: `--volume` (or PROVISION_VOLUME, through click), else the first of MOUNTS that is a mount.
 
     Raises:
@@ -39,12 +38,12 @@ def volume_path(given: str | None) -> Path:
                 f"`{given}` can only be verified through S3: this needs a mounted volume",
                 hint="run it in a pod that has the volume attached, with --volume DIR",
             )
-        if Path(given).resolve() == Path("/"):
+        if os.path.realpath(given) == "/":
             raise InputError(f"`{given}` is the root of this machine, no volume", hint="is a variable in it empty?")
-        return Path(given)
+        return given
     for mount in MOUNTS:
         if os.path.ismount(mount):
-            return Path(mount)
+            return mount
     raise VolumeAbsent(
         f"no volume was given, and neither {MOUNTS[0]} nor {MOUNTS[1]} is a mount",
         hint="attach the network volume, or name a folder: --volume DIR or PROVISION_VOLUME",

@@ -43,7 +43,7 @@ def command(
                 f"{volume} cannot be walked: listing a volume through S3 takes RunPod minutes",
                 hint="mount it, or ask about what was promised: provision verify PROJECT --volume s3://VOLUME_ID",
             )
-        found = _status(projects, Path(manifests), str(settings.volume_path(volume)), volume_size)
+        found = _status(projects, Path(manifests), settings.volume_path(volume), volume_size)
         _show(found, output)
 
 

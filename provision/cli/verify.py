@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from provision.errors import ExitCode, InputError, LockMissing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from provision.lock import Lock
     from provision.verification import Reading
@@ -66,7 +66,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int:
     """
     asked = _Asked(**flags)
     with options.told_errors(asked.output, "files that were read to their end are not read again"):
-        return _verify(projects, Path(manifests), asked)
+        return _verify(projects, manifests, asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class _Asked:
     quiet: bool
 
 
-def _verify(projects: Sequence[str], manifests: Path, asked: _Asked) -> int:
+def _verify(projects: Sequence[str], manifests: str, asked: _Asked) -> int:
     from provision.verification import verify
     from provision.verification.copies import copy_notes
 
@@ -142,13 +142,15 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
     )
 
 
-def _named(projects: Sequence[str], manifests: Path) -> dict[Lock, Path]:
+def _named(projects: Sequence[str], manifests: str) -> dict[Lock, Path]:
     """The locks beside the manifests of `projects`, and where they are. Raises InputError, LockError."""
     if not projects:
         return {}
+    from pathlib import Path
+
     from provision.cli.projects import find, required_lock
 
-    return {required_lock(project): project.lock for project in find(projects, manifests)}
+    return {required_lock(project): project.lock for project in find(projects, Path(manifests))}
 
 
 def _left(view: View, *, is_mounted: bool) -> list[Lock]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.cli import console, settings
@@ -57,7 +56,7 @@ def opened(named: Named, stop: Stop) -> Iterator[tuple[View, Volume | None]]:
         )
     from provision.volume.mount import Volume
 
-    with Volume.open(str(settings.volume_path(named.volume))) as volume:
+    with Volume.open(settings.volume_path(named.volume)) as volume:
         yield volume, volume
 
 
@@ -66,6 +65,8 @@ def runs(view: View) -> Iterator[Volume | None]:
     """The folder of this machine where verifications of `view` that are under way keep their records; None where it
     cannot be had, or lies on that very volume.
     """
+    from pathlib import Path
+
     from provision.digest import sha256_of
     from provision.volume.mount import Volume
 

@@ -120,9 +120,11 @@ def _further(
     view: View, locks: Sequence[Lock], promises: Sequence[Promise], reading: Reading
 ) -> tuple[list[Finding], list[Note]]:
     """What is wrong beside the promised files."""
-    from provision.verification.refs import ref_findings
+    findings: list[Finding] = []
+    if any(model.layout.endswith("-cache") for lock in locks for model in lock.models):
+        from provision.verification.refs import ref_findings
 
-    findings = ref_findings(view, locks, promises, reading)
+        findings = ref_findings(view, locks, promises, reading)
     if not reading.strict or not _goes_on(findings, reading):
         return findings, []
     from provision.verification.strangers import strangers
