@@ -43,6 +43,12 @@ def test_an_age_names_its_unit(filled: Path, capsys: pytest.CaptureFixture[str])
     assert "write it as 7d" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("age", ["9" * 400 + "d", "9" * 400])
+def test_an_age_beyond_all_measure_is_no_fault_of_ours(filled: Path, age: str):
+    assert run(["verify", "--max-age", age, "--volume", str(filled)]) == ExitCode.INPUT
+    assert run(["status", "--volume-size", age.rstrip("d") + "G", "--volume", str(filled)]) == ExitCode.INPUT
+
+
 def test_a_report_without_a_folder_is_refused_before_anything_is_read(filled: Path, capsys):
     report = str(filled.parent / "no/such/report.html")
     assert run(["verify", "--report", report, "--volume", str(filled)]) == ExitCode.INPUT

@@ -38,12 +38,7 @@ ENOUGH = 4_000_000
 @options.projects
 @options.manifests
 @options.volume
-@click.option(
-    "--volume-size",
-    type=settings.Size(),
-    envvar="PROVISION_VOLUME_SIZE",
-    help="What the volume holds in all, as 50G: `df` on a network volume shows the whole cluster.",
-)
+@options.volume_size
 @click.option("--locked", is_flag=True, help="Exit 4 if a lock is missing, instead of making it.")
 @click.option("--frozen", is_flag=True, help="Use the locks as they are; manifests are not even read.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing on the volume.")

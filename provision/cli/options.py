@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from provision.cli import console
+from provision.cli import console, settings
 from provision.errors import Interrupted, ProvisionError
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ volume = click.option(
     metavar="DIR",
     envvar="PROVISION_VOLUME",
     help="The volume's root. [default: PROVISION_VOLUME, else /runpod-volume or /workspace where that is a mount]",
+)
+
+volume_size = click.option(
+    "--volume-size",
+    type=settings.Size(),
+    envvar="PROVISION_VOLUME_SIZE",
+    help="What the volume holds in all, as 50G: `df` on a network volume shows the whole cluster.",
 )
 
 _view = (

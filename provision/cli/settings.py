@@ -22,7 +22,7 @@ MOUNTS = ("/runpod-volume", "/workspace")
 
 USER_AGENT = f"provision/{__version__}"
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 def volume_path(given: str | None) -> str:
@@ -80,7 +80,7 @@ def ca_bundle() -> str | None:
     return next(filter(None, map(os.environ.get, names)), None)
 
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", re.IGNORECASE)
 
 
 def cores() -> int:

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 @options.projects
 @options.manifests
 @options.volume
-@click.option(
-    "--volume-size",
-    type=settings.Size(),
-    envvar="PROVISION_VOLUME_SIZE",
-    help="What the volume holds in all, as 50G, to show what is left: `df` shows the whole cluster.",
-)
+@options.volume_size
 @options.output
 def command(
     projects: tuple[str, ...], manifests: str, volume: str | None, volume_size: int | None, output: str
