@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,18 @@ def test_a_volume_without_its_lock_is_judged_by_the_repositorys(volume, manifest
     code, document = verified(capsys, volume, "p", "--manifests", str(manifests))
     assert code == ExitCode.DONE
     assert "holds no copy of this lock" in document["notes"][0]["text"]
+
+
+def test_a_hostile_copy_costs_little_where_it_decides_nothing(volume, manifests, capsys):
+    filled_with(volume, GOOD)
+    (volume / ".provision/locks/p.lock.json").write_text("[" + "{}," * 8_000_000 + "{}]")
+    tracemalloc.start()
+    code, document = verified(capsys, volume, "p", "--manifests", str(manifests), "--quick")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert code == ExitCode.DONE
+    assert "too large to be a lock" in document["notes"][0]["text"]
+    assert peak < 20_000_000
 
 
 @pytest.mark.parametrize("text", ["{", '{"lock_version": 99}'])

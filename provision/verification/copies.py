@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from provision.lock import Lock
     from provision.volume.view import View
 
+ROOM, ROOM_FOR_A_FILE = 2**20, 4096
+"""Bytes that a copy may have, beside those for each file of the lock that is the truth: a parser's memory is many times
+that of what is hostile, and the copy decides nothing.
+"""
+
 SHOWN = 5
 """Differences that are named; the rest is counted."""
 
@@ -33,7 +38,8 @@ def copy_notes(view: View, locks: Iterable[Lock]) -> list[Note]:
 
 def _told(view: View, lock: Lock) -> str:
     try:
-        copy = read_lock(view, lock.project)
+        files = sum(len(model.files) for model in lock.models)
+        copy = read_lock(view, lock.project, ROOM + ROOM_FOR_A_FILE * files)
     except (LockError, VolumeError) as error:
         return f"the volume's own copy of the lock is of no use ({error.message}); it was not needed"
     if copy is None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from provision.volume.view import Readable, View
 
 _FOLDER = "locks"
-_LIMIT = 64 * 1024 * 1024  # bytes; a lock of 100,000 files has a third of it
+LIMIT = 64 * 1024 * 1024
+"""Bytes of a lock on a volume; one of 100,000 files has a third of it."""
 
 
 def write_lock(volume: Volume, lock: Lock) -> bool:
@@ -35,14 +36,14 @@ def write_lock(volume: Volume, lock: Lock) -> bool:
         return True
 
 
-def read_lock(view: View, project: str) -> Lock | None:
-    """The copy of `project`'s lock; None when the volume has none.
+def read_lock(view: View, project: str, limit: int = LIMIT) -> Lock | None:
+    """The copy of `project`'s lock, of at most `limit` bytes; None when the volume has none.
 
     Raises:
         LockUnreadable: it is damaged, of a newer release, or not of this project.
         VolumeError: as the view does.
     """
-    return _parsed(view, _name(project))
+    return _parsed(view, _name(project), limit)
 
 
 def read_locks(view: View) -> list[Lock]:
@@ -62,13 +63,13 @@ def _name(project: str) -> str:
     return project + LOCK_SUFFIX
 
 
-def _parsed(view: View, name: str) -> Lock | None:
+def _parsed(view: View, name: str, limit: int = LIMIT) -> Lock | None:
     with _opened(view.open_file(f"{STATE_FOLDER}/{_FOLDER}/{name}")) as file:
         if file is None:
             return None
-        text, path = file.read_at(0, _LIMIT + 1), shown(file.path, 300)
+        text, path = file.read_at(0, limit + 1), shown(file.path, 300)
     hint = "run `provision fill` with the project's lock to replace the copy"
-    if len(text) > _LIMIT:
+    if len(text) > limit:
         raise LockUnreadable(f"{path} is too large to be a lock", hint=hint)
     lock = loads(text, file=path)
     if lock.project + LOCK_SUFFIX != name:
@@ -82,4 +83,4 @@ def _opened(file: Readable | None) -> AbstractContextManager[Readable | None]:
 
 def _text(folder: Folder, name: str) -> bytes | None:
     with _opened(folder.open_file(name)) as file:
-        return None if file is None else file.read_at(0, _LIMIT + 1)
+        return None if file is None else file.read_at(0, LIMIT + 1)
