@@ -96,6 +96,8 @@ class ProvisionError(Exception):
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAULT
     retryable: ClassVar[bool] = False
+    retry_after: float | None = None
+    """Seconds that whoever could not serve asked us to wait, if it did."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -285,6 +287,28 @@ class PodError(ProvisionError):
     """The rented pod did not do its work."""
 
     exit_code = ExitCode.POD
+
+
+class CloudRefused(PodError):
+    """The cloud said no: the key, the balance, a permission, or a request that it does not understand."""
+
+
+class CloudUnavailable(PodError):
+    """The cloud cannot answer now. Whether what was asked for took effect is unknown."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NoCapacity(PodError):
+    """No machine of the kind that was asked for is free just now; another kind, or later, may do."""
+
+
+class PodLost(PodError):
+    """A pod that never came up, or went away before its job was done."""
 
 
 class PodNotReturned(PodError):

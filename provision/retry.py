@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from provision.errors import HubUnavailable, ProvisionError
+from provision.errors import ProvisionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 def _asked(state: RetryCallState) -> float | None:
     error = _error(state)
-    return error.retry_after if isinstance(error, HubUnavailable) else None
+    return error.retry_after if isinstance(error, ProvisionError) else None
 
 
 def _tell(state: RetryCallState, tell: Callable[[str], None]) -> None:

@@ -36,7 +36,7 @@ RINGS = (
         "hubs.https",
         "hubs.schemes",
     ),
-    ("transfer", "verification", "serve", "status"),
+    ("transfer", "verification", "serve", "status", "pods"),
     ("report", "demo"),
     ("cli", "__main__", "fitness"),
 )
@@ -61,6 +61,7 @@ VENDORS = {
     "uvicorn": "provision.serve",
     "boto3": "provision.volume.s3",
     "botocore": "provision.volume.s3",
+    "runpod": "provision.pods.runpod",
 }
 
 NEVER_FOR_QUICK = (

@@ -5,7 +5,6 @@ It is also where the outside comes in: the environment, the clock, signals and t
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from provision import __version__
+from provision.cli.groups import Group
 from provision.errors import ExitCode, Interrupted, ProvisionError
 
 if TYPE_CHECKING:
@@ -24,35 +24,17 @@ COMMANDS = {
     "fill": "provision.cli.fill",
     "verify": "provision.cli.verify",
     "status": "provision.cli.status",
+    "pod": "provision.cli.pod",
+    "volume": "provision.cli.volume",
     "serve": "provision.cli.serve",
     "demo": "provision.cli.demo",
 }
 
 
-class Commands(click.Group):
-    """The commands, each imported when it is used: `provision verify` must not pay for the others."""
+class Commands(Group):
+    """All commands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's shape
-        """In the order in which people meet them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's shape
-        """The command, or None where there is no such command."""
-        module = COMMANDS.get(cmd_name)
-        command: click.Command | None = importlib.import_module(module).command if module else None
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but a wrong name is answered with the nearest right one."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from provision.names import nearest
-
-            close = nearest(args[0], COMMANDS, count=1)
-            meant = f" Did you mean `{close[0]}`?" if close else ""
-            ctx.fail(f"No such command `{args[0]}`.{meant}")
-        return super().resolve_command(ctx, args)
+    modules = COMMANDS
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's shape
         """The exit codes, which scripts rely on."""

@@ -1,0 +1,123 @@
+"""The job of a pod: what it has to do, and how that travels: as environment variables without anything to quote.
+
+The parcel is a gzipped tar of the manifests, the locks, `job.json`, and a wheel where one is given, in base64, split
+over variables that no limit of the kernel cuts. The script has a variable of its own: the pod's command runs it, and it
+unpacks the parcel, so that from the first line on there is somebody who can give the pod back.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import tarfile
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from provision.errors import InputError
+from provision.lock import LOCK_SUFFIX, dumps
+from provision.progress import size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from provision.lock import Lock
+
+SCHEMA = 1
+JOB = "job.json"
+MANIFESTS = "manifests"
+
+SCRIPT = "PROVISION_SCRIPT"
+PARCEL = "PROVISION_PARCEL_"
+LEASE = "PROVISION_LEASE"
+DEADLINE = "PROVISION_DEADLINE"
+TOKEN = "PROVISION_STATUS_TOKEN"  # noqa: S105 - a variable's name
+PORT = "PROVISION_STATUS_PORT"
+PACKAGE = "PROVISION_PACKAGE"
+VOLUME = "PROVISION_VOLUME"
+VOLUME_SIZE = "PROVISION_VOLUME_SIZE"
+
+VARIABLE_LIMIT = 96 * 1024
+"""Characters of one variable: Linux takes 128 KiB (MAX_ARG_STRLEN), name and all."""
+
+PARCEL_LIMIT = 1_500_000
+"""Characters of a parcel: all variables and arguments of a process share 2 MiB by default (execve(2))."""
+
+
+class Task(StrEnum):
+    """What a pod is rented for."""
+
+    FILL = "fill"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a pod has to do. `fill` and `verify` are further arguments of those commands, `fill` without use where the
+    task is to verify. `reports` are endings of the reports that verify is to bring back: `.html`.
+    """
+
+    task: Task
+    locks: tuple[Lock, ...]
+    manifests: Mapping[str, bytes] = field(default_factory=dict)  # by the project's name; may be absent
+    wheels: Mapping[str, bytes] = field(default_factory=dict)  # by file name: the package, where no index has it
+    fill: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """What `job.json` says: what `provision pod work` reads."""
+    return {
+        "schema": SCHEMA,
+        "task": job.task.value,
+        "projects": [lock.project for lock in job.locks],
+        "fill": list(job.fill),
+        "verify": list(job.verify),
+        "reports": list(job.reports),
+    }
+
+
+def parcel(job: Job, script: bytes) -> dict[str, str]:
+    """The variables that carry `job` and `script`; the same job gives the same variables.
+
+    Raises:
+        InputError: it is more than a process can be handed.
+    """
+    files = {JOB: json.dumps(job_document(job), indent=2).encode(), **job.wheels}
+    for lock in job.locks:
+        files[f"{MANIFESTS}/{lock.project}{LOCK_SUFFIX}"] = dumps(lock).encode()
+    for project, text in job.manifests.items():
+        files[f"{MANIFESTS}/{project}.yaml"] = text
+    packed = base64.b64encode(gzip.compress(_tar(files), mtime=0)).decode()
+    if len(packed) > PARCEL_LIMIT:
+        raise InputError(
+            f"the locks are too large to travel with a pod: {size_text(len(packed))} packed, where "
+            f"{size_text(PARCEL_LIMIT)} fit",
+            hint="fill project by project, or run scripts/download_models.sh in a pod that has the repository",
+        )
+    parts = [packed[at : at + VARIABLE_LIMIT] for at in range(0, len(packed), VARIABLE_LIMIT)]
+    return {
+        SCRIPT: base64.b64encode(script).decode(),
+        **{f"{PARCEL}{number}": part for number, part in enumerate(parts)},
+    }
+
+
+_UNPACK = (
+    f'at="${{TMPDIR:-/tmp}}/${LEASE}" && mkdir -p "$at" && '
+    f'printf %s "${SCRIPT}" | base64 -d >"$at/download_models.sh" && exec sh "$at/download_models.sh"'
+)
+COMMAND = ("sh", "-c", _UNPACK)
+"""The pod's command. It runs in any POSIX shell with base64; a lease's name needs no quotes."""
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(files):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(files[name]), 0o644
+            archive.addfile(entry, io.BytesIO(files[name]))
+    return out.getvalue()
