@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from provision.digest import is_git_id, is_sha256
@@ -134,6 +134,13 @@ class Lock:
     def files(self) -> Iterable[tuple[LockedModel, LockedFile]]:
         """Every promised file, with its model, in the lock's order."""
         return ((model, file) for model in self.models for file in model.files)
+
+    def only(self, targets: Container[str]) -> Lock:
+        """What was promised of `targets` alone: no lock to fill from, since its models are in parts."""
+        models = [
+            replace(model, files=tuple(file for file in model.files if file.target in targets)) for model in self.models
+        ]
+        return replace(self, models=tuple(model for model in models if model.files))
 
 
 def dumps(lock: Lock) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provision.lock import Lock
+    from provision.shard import Shard
     from provision.verification import Reading
     from provision.volume.view import View
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 @click.option("--anew", is_flag=True, help="With --full: do not go on where one that was cut short has stopped.")
 @click.option("--strict", is_flag=True, help="Also report files that nobody promised.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first file that is not as promised.")
+@click.option(
+    "--shard", type=settings.ShardType(), help="Only this share of all files, by bytes: 2/8 is the second of eight."
+)
 @click.option("--scan-pickles", is_flag=True, help="Look into pickles for what they would run (needs picklescan).")
 @click.option("--jobs", "-j", type=click.IntRange(1, 256), help="Files read at once. [default: one for each core]")
 @click.option(
@@ -81,6 +85,7 @@ class _Asked:
     anew: bool
     strict: bool
     fail_fast: bool
+    shard: Shard | None
     scan_pickles: bool
     jobs: int | None
     output: str
@@ -108,7 +113,8 @@ def _verify(projects: Sequence[str], manifests: str, asked: _Asked) -> int:
             notes = (*copy_notes(view, locks), *verification.notes)
             verification = replace(verification, notes=notes)
     files = {lock.project: path for lock, path in named.items()}
-    _report(reports.Reported(verification=verification, locks=tuple(locks), commands=commands, files=files), asked)
+    reported = tuple(locks) if asked.shard is None else _shared(locks, asked.shard)
+    _report(reports.Reported(verification=verification, locks=reported, commands=commands, files=files), asked)
     return ExitCode.DONE if verification.ok else ExitCode.BYTES
 
 
@@ -124,6 +130,8 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
     mode = chosen[0] if chosen else Mode.FULL if is_mounted else Mode.QUICK
     if mode is not Mode.FULL and (asked.max_age is not None or asked.anew):
         raise InputError("--max-age and --anew are about what --full reads again", hint=f"leave out --{mode.value}")
+    if asked.shard is not None and asked.strict:
+        raise InputError("--strict looks at the whole volume, --shard at a share", hint="run --strict without --shard")
     stop = Stop()
     few = 1 if is_mounted else views.REQUESTS
     return Reading(
@@ -139,6 +147,7 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
         fail_fast=asked.fail_fast,
         strict=asked.strict,
         scan_pickles=asked.scan_pickles,
+        shard=asked.shard,
     )
 
 
@@ -172,6 +181,13 @@ def _left(view: View, *, is_mounted: bool) -> list[Lock]:
             hint="is this the volume? name a project to verify against its own lock, or fill: provision fill PROJECT",
         )
     return locks
+
+
+def _shared(locks: Sequence[Lock], shard: Shard) -> tuple[Lock, ...]:
+    """The locks with the files of `shard` alone: what a report of it is about."""
+    from provision.shard import share
+
+    return tuple(lock.only(share(locks, shard)) for lock in locks)
 
 
 def _further(view: View) -> tuple[Lock, ...]:

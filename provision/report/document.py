@@ -48,6 +48,7 @@ def verification_document(verification: Verification) -> dict[str, Any]:
         "misfits": [_misfit(found) for found in verification.misfits],
         "notes": [{"kind": note.kind, "text": note.text} for note in verification.notes],
         "unread": verification.unread,
+        "shard": None if verification.shard is None else str(verification.shard),
     }
 
 

@@ -50,9 +50,10 @@ _RANGES = 4
 
 def reading_text(verification: Verification) -> str:
     """What was done, as a phrase after the volume's name. It does not claim to have read what was passed over."""
+    share = "" if verification.shard is None else f"share {verification.shard} of the files, "
     if verification.mode is Mode.FULL and _is_partly(verification):
-        return "full verification: not every byte was read, see below"
-    return _READING[verification.mode]
+        return f"{share}full verification: not every byte was read, see below"
+    return share + _READING[verification.mode]
 
 
 def _is_partly(verification: Verification) -> bool:
@@ -138,7 +139,7 @@ def _files_verdict(verification: Verification) -> str:
     total = len(promised) + verification.unread
     bad = sum(finding.state is not State.OK for finding in promised)
     if total == 0:
-        return "no files were promised"
+        return "no files were promised" if verification.shard is None else "this share has no files"
     if bad:
         return f"{bad:,} of {counted(total, 'file')} {'is' if bad == 1 else 'are'} not as promised"
     if verification.unread:

@@ -45,9 +45,7 @@ def verify(view: View, locks: Sequence[Lock], reading: Reading) -> Verification:
         Interrupted: a stop was asked for.
     """
     _check_possible(view, reading)
-    promises = [
-        Promise(project=lock.project, model=model.name, file=file) for lock in locks for model, file in lock.files()
-    ]
+    promises = _promises(locks, reading)
     found, notes = _found(view, promises, reading)
     findings = [finding for finding in found if finding is not None]
     notes += _absence(view, findings)
@@ -59,7 +57,20 @@ def verify(view: View, locks: Sequence[Lock], reading: Reading) -> Verification:
         misfits=(*_unfit(view, locks, findings, reading), *_misfits(view, promises, reading)),
         notes=(*notes, *more, *_pickle_notes(promises)),
         unread=len(found) - len(findings),
+        shard=reading.shard,
     )
+
+
+def _promises(locks: Sequence[Lock], reading: Reading) -> list[Promise]:
+    promises = [
+        Promise(project=lock.project, model=model.name, file=file) for lock in locks for model, file in lock.files()
+    ]
+    if reading.shard is None:
+        return promises
+    from provision.shard import share
+
+    ours = share(locks, reading.shard)
+    return [promise for promise in promises if promise.file.target in ours]
 
 
 def _check_possible(view: View, reading: Reading) -> None:

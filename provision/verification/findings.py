@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from provision.composition import Misfit
     from provision.lock import LockedFile
+    from provision.shard import Shard
 
 
 class Mode(StrEnum):
@@ -111,7 +112,8 @@ class Promise:
 class Verification:
     """All findings of one run, in the order of the locks.
 
-    `unread` counts the promised files that were not looked at, because a first fault was enough to know.
+    `unread` counts the promised files that were not looked at, because a first fault was enough to know. With `shard`
+    all is about a share of what was promised, which may have no file at all.
     """
 
     volume: str
@@ -120,14 +122,14 @@ class Verification:
     misfits: tuple[ModelMisfit, ...] = ()
     notes: tuple[Note, ...] = ()
     unread: int = 0
+    shard: Shard | None = None
 
     @property
     def ok(self) -> bool:
         """Whether every promised file was found as promised, and everything fits together; never of nothing."""
         good = all(finding.state is State.OK for finding in self.findings)
-        return (
-            bool(self.findings) and good and not self.unread and not any(found.misfit.grave for found in self.misfits)
-        )
+        is_empty = not self.findings and self.shard is None
+        return not is_empty and good and not self.unread and not any(found.misfit.grave for found in self.misfits)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from provision.lock import Lock
     from provision.progress import Progress
     from provision.retry import Retry
+    from provision.shard import Shard
     from provision.verification.findings import Mode
     from provision.volume.mount import Volume
 
@@ -34,6 +35,7 @@ class Reading:
     `fail_fast`: the first finding that is not ok ends the run.
     `strict`: files below the roots of the projects that nobody was promised are findings; `promised` are the further
     locks that are known, whose files are not among those.
+    `shard`: only the files of this share of all locks are looked at.
     `scan_pickles`: promised pickles are searched for dangerous imports, with the picklescan package.
     """
 
@@ -53,6 +55,7 @@ class Reading:
     strict: bool = False
     promised: tuple[Lock, ...] = ()
     scan_pickles: bool = False
+    shard: Shard | None = None
 
 
 def patiently(reading: Reading, operation: Callable[[], T]) -> T:

@@ -26,7 +26,7 @@ def ref_findings(view: View, locks: Sequence[Lock], promises: Sequence[Promise],
     by_target = {promise.file.target: promise for promise in promises}
     findings = []
     for sidecar in sidecars([model for lock in locks for model in lock.models]):
-        if sidecar.is_asked:
+        if sidecar.is_asked and sidecar.after[0] in by_target:  # else another shard asks for it
             promise = by_target[sidecar.after[0]].at(sidecar.target, len(sidecar.text))
             findings.append(_finding(view, promise, sidecar.text, reading))
     return [finding for finding in findings if finding.state is not State.OK]
