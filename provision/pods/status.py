@@ -6,6 +6,7 @@ It comes through a public proxy, through logs, or from the volume, so that a rea
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -120,13 +121,13 @@ def _status(document: dict[str, Any]) -> Status:
     return Status(
         lease=_text(document["lease"]),
         phase=Phase(document["phase"]),
-        began=float(document["began"]),
-        now=float(document["now"]),
-        deadline=float(document["deadline"]),
+        began=_number(document["began"]),
+        now=_number(document["now"]),
+        deadline=_number(document["deadline"]),
         starts=_count(document.get("starts", 1)),
         total=_count(document.get("total", 0)),
         done=_count(document.get("done", 0)),
-        rate=max(0.0, float(document.get("rate", 0.0))),
+        rate=_number(document.get("rate", 0.0)),
         finished=_count(document.get("finished", 0)),
         running=tuple(_running(file) for file in document.get("running", [])[:_NAMES]),
         notes=tuple(_text(note) for note in document.get("notes", [])[:_NAMES]),
@@ -145,6 +146,12 @@ def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError
     return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise TypeError
+    return float(value)
 
 
 def _text(value: object) -> str:
