@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provision.errors import without_secrets
+from provision.errors import InputError, without_secrets
 
 if TYPE_CHECKING:
     from provision.errors import ProvisionError
@@ -32,8 +32,27 @@ def colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def progress(*, quiet: bool = False) -> Progress:
-    """Bars on a terminal, plain lines elsewhere, nothing when `quiet`."""
+def progress(*, quiet: bool = False, file: str | None = None) -> Progress:
+    """Bars on a terminal, plain lines elsewhere, nothing when `quiet`; and in `file`, for programs.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    shown = _shown_progress(quiet=quiet)
+    if file is None:
+        return shown
+    from provision.progress import Both
+    from provision.progress.filed import Filed
+
+    filed = Filed(file, time.time)
+    try:
+        filed.begin("", 0)
+    except OSError as error:
+        raise InputError(f"the progress file {file} cannot be written: {error.strerror}") from error
+    return Both(shown, filed)
+
+
+def _shown_progress(*, quiet: bool) -> Progress:
     from provision.progress import Bars, Lines, Silent
 
     if quiet:

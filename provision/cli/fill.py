@@ -66,6 +66,7 @@ ENOUGH = 4_000_000
     help="How files come from Hugging Face: over plain HTTP, or from its Xet storage. auto: http.",
 )
 @options.output
+@options.progress_file
 @options.quiet
 def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | None:
     """Bring a volume to its locks: fetch what is missing, resume what was cut, repair what is damaged.
@@ -95,6 +96,7 @@ class _Asked:
     shard: Shard | None
     transport: str
     output: str
+    progress_file: str | None
     quiet: bool
 
 
@@ -248,7 +250,7 @@ def _means(asked: _Asked, stop: Stop) -> Means:
     return Means(
         supply=supply(stop, console.say, limits),
         writer=new_writer(),
-        progress=console.progress(quiet=asked.quiet),
+        progress=console.progress(quiet=asked.quiet, file=asked.progress_file),
         stop=stop,
         clock=time.time,
         connections=connections,

@@ -74,6 +74,12 @@ output = click.option(
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress, no messages; the report and errors only.")
 
+progress_file = click.option(
+    "--progress-file",
+    metavar="FILE",
+    help="Keep FILE up to date, once a second, with how far it is: a JSON document for schedulers and dashboards.",
+)
+
 
 def show(lines: list[str], document: dict[str, Any], output: str) -> None:
     """The report, in the form that was asked for, on stdout."""

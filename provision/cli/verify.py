@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Write the report to FILE as well: .txt .json .xml (JUnit) .html .md; may be given more than once.",
 )
+@options.progress_file
 @options.quiet
 def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int:
     """Prove that a volume holds what its locks promise; offline. Exit 3 when it does not.
@@ -90,6 +91,7 @@ class _Asked:
     jobs: int | None
     output: str
     files: tuple[str, ...]
+    progress_file: str | None
     quiet: bool
 
 
@@ -137,7 +139,7 @@ def _reading(asked: _Asked, *, is_mounted: bool) -> Reading:
     return Reading(
         mode=mode,
         files_at_once=asked.jobs or (few if mode is Mode.QUICK else max(settings.cores(), few)),
-        progress=console.progress(quiet=asked.quiet or (mode is Mode.QUICK and is_mounted)),
+        progress=console.progress(quiet=asked.quiet or (mode is Mode.QUICK and is_mounted), file=asked.progress_file),
         stop=stop,
         clock=time.time,
         retry=Retry(patience=Patience(attempts=3), sleep=stop.sleep),

@@ -1,7 +1,8 @@
 """Progress: what long work tells whoever watches. The only module that knows tqdm.
 
 Library code is handed a `Progress` and never prints. `Silent` is the null object, `Bars` draws on a terminal, `Lines`
-writes plain lines for logs, at most one every ten seconds.
+writes plain lines for logs, at most one every ten seconds, `filed.Filed` keeps a JSON document in a file for other
+programs, and `Both` is two of them at once.
 """
 
 from __future__ import annotations
@@ -219,6 +220,48 @@ class _LineTask:
 
     def finish(self) -> None:
         """A file's end is told by the report."""
+
+
+class Both:
+    """Two at once."""
+
+    def __init__(self, first: Progress, second: Progress) -> None:
+        self._each = (first, second)
+
+    def begin(self, label: str, total: int) -> None:
+        """Of both."""
+        for progress in self._each:
+            progress.begin(label, total)
+
+    def task(self, name: str, size: int) -> Task:
+        """A task of both."""
+        return _BothTask(*(progress.task(name, size) for progress in self._each))
+
+    def end(self) -> None:
+        """Of both."""
+        for progress in self._each:
+            progress.end()
+
+
+class _BothTask:
+    def __init__(self, *each: Task) -> None:
+        self._each = each
+
+    def advance(self, count: int) -> None:
+        for task in self._each:
+            task.advance(count)
+
+    def restart(self) -> None:
+        for task in self._each:
+            task.restart()
+
+    def note(self, text: str) -> None:
+        for task in self._each:
+            task.note(text)
+
+    def finish(self) -> None:
+        for task in self._each:
+            task.finish()
 
 
 def size_text(count: int) -> str:
