@@ -1,0 +1,524 @@
+"""Rentals: every pod that was ever asked for is gone in the end, whatever failed or came in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+from pod_bed import CHEAP, GPU, LARGE, Bed
+
+from provision.errors import (
+    CloudRefused,
+    CloudUnavailable,
+    ExitCode,
+    Interrupted,
+    NoCapacity,
+    PodLost,
+    PodNotReturned,
+)
+from provision.pods import interrupts, rental, returning
+from provision.pods.cloud import Pod, State
+from provision.pods.rental import Heard, give_back
+
+
+class Nth:
+    """Raises `error` at the points of these numbers."""
+
+    def __init__(self, error: BaseException, *numbers: int) -> None:
+        self.error, self.numbers = error, set(numbers)
+
+    def __call__(self, number: int, name: str) -> None:
+        if number in self.numbers:
+            raise self.error
+
+
+def failing(names: dict[str, list[BaseException]]) -> Any:
+    """Raises the next error of the point's name, as long as there is one."""
+
+    def at(_number: int, name: str) -> None:
+        if names.get(name):
+            raise names[name].pop(0)
+
+    return at
+
+
+def always(name: str, error: BaseException) -> Any:
+    def at(_number: int, point: str) -> None:
+        if point == name:
+            raise error
+
+    return at
+
+
+def ambiguous() -> CloudUnavailable:
+    return CloudUnavailable("no answer")
+
+
+def test_the_first_that_is_free_is_worked_with_and_given_back() -> None:
+    bed = Bed()
+    bed.cloud.refusals = {CHEAP.id: [NoCapacity("none")]}
+
+    assert bed.run() == "pod0"
+
+    assert [order.offer for order in bed.cloud.orders] == [CHEAP, LARGE]
+    assert len({order.name for order in bed.cloud.orders}) == 2
+    assert bed.cloud.there == {}
+    assert bed.cloud.deleted == ["pod0"]
+
+
+def test_a_request_without_an_answer_that_took_effect_is_found_by_its_name() -> None:
+    bed = Bed()
+    bed.points.at = failing({"create: after": [ambiguous()]})
+
+    assert bed.run() == "pod0"
+
+    assert len(bed.cloud.orders) == 1
+    assert bed.cloud.there == {}
+
+
+def test_before_another_is_asked_for_the_list_is_waited_for_and_a_settle_time_passes() -> None:
+    bed = Bed()
+    bed.cloud.late = 5
+    bed.points.at = failing({"create: after": [ambiguous()], "pods: before": [ambiguous(), ambiguous()]})
+
+    assert bed.run() == "pod0"
+
+    assert len(bed.cloud.orders) == 1
+
+
+def test_a_request_without_effect_is_made_again_under_a_new_name() -> None:
+    bed = Bed()
+    bed.points.at = failing({"create: before": [ambiguous()]})
+
+    assert bed.run() == "pod0"
+
+    assert bed.time.passed >= bed.renting.settle
+    assert bed.cloud.there == {}
+
+
+def test_a_pod_that_turns_up_after_its_settle_time_is_given_back_in_the_end() -> None:
+    bed = Bed()
+    bed.cloud.late = 15
+    bed.points.at = failing({"create: after": [ambiguous()]})
+
+    assert bed.run() == "pod1"
+
+    assert bed.cloud.there == {}
+    assert set(bed.cloud.deleted) == {"pod0", "pod1"}
+
+
+def test_of_two_pods_with_one_name_both_are_given_back() -> None:
+    bed = Bed()
+    bed.cloud.twins = 1
+    bed.points.at = failing({"create: after": [ambiguous()]})
+
+    bed.run()
+
+    assert bed.cloud.there == {}
+    assert set(bed.cloud.deleted) == {"pod0", "pod1"}
+
+
+def test_a_second_pod_of_an_answered_request_is_given_back_too() -> None:
+    bed = Bed()
+    bed.cloud.twins = 1
+
+    bed.run()
+
+    assert bed.cloud.there == {}
+
+
+def test_a_refusal_stops_at_once() -> None:
+    bed = Bed()
+    bed.cloud.refusals = {CHEAP.id: [CloudRefused("no balance", hint="add credit")]}
+
+    with pytest.raises(CloudRefused, match="no balance"):
+        bed.run()
+
+    assert len(bed.cloud.orders) == 1
+
+
+def test_a_refusal_that_lied_leaves_nothing() -> None:
+    bed = Bed()
+    bed.points.at = failing({"create: after": [CloudRefused("401"), NoCapacity("none")]})
+
+    with pytest.raises(CloudRefused):
+        bed.run()
+
+    assert bed.cloud.there == {}
+
+
+def test_where_nothing_is_free_all_are_tried_again_until_the_wait_is_over() -> None:
+    bed = Bed(options={"wait": 60.0})
+    bed.cloud.refusals = {offer.id: [NoCapacity("none")] * 1000 for offer in bed.candidates}
+
+    with pytest.raises(NoCapacity, match="cpu3c-2-4, cpu3g-4-16, NVIDIA RTX A4000 for 1 min"):
+        bed.run()
+
+    assert 60 <= bed.time.passed < 80
+    assert len(bed.cloud.orders) > 9
+
+
+def test_one_that_becomes_free_within_the_wait_is_taken() -> None:
+    bed = Bed()
+    bed.cloud.refusals = {offer.id: [NoCapacity("none")] * 3 for offer in bed.candidates}
+
+    bed.run()
+
+    assert bed.cloud.orders[-1].offer == CHEAP
+
+
+def test_what_the_cloud_asks_us_to_wait_is_waited_and_not_without_end() -> None:
+    bed = Bed()
+    bed.points.at = failing({"create: before": [CloudUnavailable("slow down", retry_after=45)]})
+    bed.run()
+    assert bed.time.passed >= 45
+
+    bed = Bed()
+    bed.points.at = always("create: before", CloudUnavailable("slow down", retry_after=3600))
+    with pytest.raises(CloudUnavailable):
+        bed.run()
+    assert bed.time.passed < 60
+
+
+def test_a_pod_that_does_not_come_up_is_given_back_and_another_machine_tried() -> None:
+    bed = Bed()
+    bed.cloud.stillborn = 1
+
+    assert bed.run() == "pod1"
+
+    assert [order.offer for order in bed.cloud.orders] == [CHEAP, LARGE]
+    assert bed.time.passed >= bed.renting.come_up
+    assert bed.cloud.there == {}
+
+
+def test_after_a_few_that_do_not_come_up_it_is_over() -> None:
+    bed = Bed()
+    bed.cloud.stillborn = 100
+
+    with pytest.raises(PodLost, match="3 were tried, 5 min 0 s each"):
+        bed.run()
+
+    assert len(bed.cloud.orders) == 3
+    assert bed.cloud.there == {}
+
+
+def test_a_pod_that_runs_and_says_nothing_to_those_who_can_be_asked_is_no_use() -> None:
+    bed = Bed(heard=Heard.NOTHING)
+
+    with pytest.raises(PodLost):
+        bed.run()
+
+
+def test_a_pod_that_runs_and_is_out_of_our_reach_may_go_on() -> None:
+    bed = Bed(heard=Heard.UNKNOWN)
+
+    assert bed.run() == "pod0"
+
+
+def test_a_pod_that_vanishes_before_it_is_up_is_replaced() -> None:
+    bed = Bed()
+
+    def vanish(number: int, name: str) -> None:
+        if bed.time.passed > 12 and not bed.cloud.deleted:
+            bed.cloud.there.pop("pod0", None)
+
+    bed.points.at = vanish
+
+    assert bed.run() == "pod1"
+
+
+def test_a_pod_that_is_lost_while_it_works_is_rented_anew_a_few_times() -> None:
+    bed, seen = Bed(), []
+
+    def lost(pod: Pod) -> str:
+        seen.append(pod.id)
+        if len(seen) < 3:
+            raise PodLost("gone")
+        return "done"
+
+    assert bed.rental().run(lost) == "done"
+    assert seen == ["pod0", "pod1", "pod2"]
+    assert bed.cloud.there == {}
+
+    bed = Bed()
+    with pytest.raises(PodLost, match="gone"):
+        bed.rental().run(lambda pod: (_ for _ in ()).throw(PodLost("gone")))
+    assert len(bed.cloud.orders) == 3
+
+
+def test_a_lost_pod_is_not_replaced_past_the_deadline() -> None:
+    bed = Bed()
+
+    def too_late(pod: Pod) -> str:
+        bed.time.sleep(4000)
+        raise PodLost("gone")
+
+    with pytest.raises(PodLost):
+        bed.rental().run(too_late)
+    assert len(bed.cloud.orders) == 1
+
+
+def test_a_pod_that_cannot_be_given_back_is_the_loudest_error_and_keeps_the_other() -> None:
+    bed = Bed()
+
+    def at(_number: int, name: str) -> None:
+        if name == "delete: before":
+            raise CloudUnavailable("gateway timeout")
+        if name == "work":
+            raise PodLost("the pod says nothing")
+
+    bed.points.at = at
+    bed.options = {"again": 0}
+
+    with pytest.raises(PodNotReturned) as caught:
+        bed.run()
+
+    assert caught.value.exit_code is ExitCode.POD_NOT_RETURNED
+    assert isinstance(caught.value.__cause__, PodLost)
+    for words in ("pod0", "0.06 USD an hour", "gateway timeout", "the pod says nothing"):
+        assert words in caught.value.message
+    assert "scripted remove pod0" in caught.value.hint
+    assert "https://scripted.example/pods/pod0" in caught.value.hint
+    assert 120 <= bed.time.passed - 20 < 160
+
+
+def test_a_delete_that_fails_for_a_while_is_repeated() -> None:
+    bed = Bed()
+    bed.points.at = failing(
+        {
+            "delete: before": [ambiguous(), CloudRefused("403"), RuntimeError("a fault")],
+            "delete: after": [ambiguous()],
+            "pod: after": [],
+            "pods: before": [ambiguous(), CloudRefused("403")],
+        }
+    )
+
+    bed.run()
+
+    assert bed.cloud.there == {}
+
+
+def test_a_pod_that_is_gone_is_given_back_though_the_list_cannot_be_had() -> None:
+    bed = Bed()
+    bed.points.at = always("pods: before", ambiguous())
+
+    assert bed.run() == "pod0"
+    assert bed.cloud.there == {}
+
+
+def test_a_request_that_nobody_knows_the_effect_of_is_told_like_a_pod() -> None:
+    bed = Bed()
+
+    def at(_number: int, name: str) -> None:
+        if name in {"create: before", "pods: before"}:
+            raise CloudUnavailable("gateway timeout")
+
+    bed.points.at = at
+    with pytest.raises(PodNotReturned, match="may have been rented, at 0.06 USD an hour") as caught:
+        bed.run()
+    assert "provision pod ls" in caught.value.hint
+
+
+def test_an_interrupted_rental_asks_whether_the_pod_is_to_go_on() -> None:
+    asked: list[str] = []
+
+    def leave(pod: Pod) -> bool:
+        asked.append(pod.id)
+        return True
+
+    bed = Bed(options={"leave": leave})
+    bed.points.at = failing({"work": [KeyboardInterrupt()]})
+    left = bed.rental()
+
+    with pytest.raises(KeyboardInterrupt):
+        left.run(bed.work)
+
+    assert asked == ["pod0"]
+    assert set(bed.cloud.there) == {"pod0"}
+    assert left.left is not None
+    assert left.left.id == "pod0"
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), EOFError(), Interrupted("stop")])
+def test_a_question_that_fails_is_answered_with_no(trouble: BaseException) -> None:
+    def leave(pod: Pod) -> bool:
+        raise trouble
+
+    bed = Bed(options={"leave": leave})
+    bed.points.at = failing({"work": [Interrupted("interrupted")]})
+
+    with pytest.raises(Interrupted):
+        bed.run()
+
+    assert bed.cloud.there == {}
+
+
+SCENARIOS = ("plain", "doubtful", "busy", "stillborn", "lost")
+
+
+def scene(name: str) -> Bed:
+    bed = Bed(options={"wait": 30.0, "come_up": 30.0})
+    if name == "busy":
+        bed.cloud.refusals = {offer.id: [NoCapacity("none")] for offer in bed.candidates}
+    bed.cloud.stillborn = 1 if name == "stillborn" else 0
+    bed.cloud.twins = 1 if name == "doubtful" else 0
+    return bed
+
+
+def played(name: str, bed: Bed) -> Any:
+    """What came of it, or what was raised."""
+    lives = []
+
+    def work(pod: Pod) -> str:
+        lives.append(pod)
+        if name == "lost" and len(lives) == 1:
+            raise PodLost("gone")
+        return bed.work(pod)
+
+    outer, doubts = bed.points.at, {"create: after": [ambiguous()] if name == "doubtful" else []}
+
+    def at(number: int, point: str) -> None:
+        outer(number, point)
+        failing(doubts)(number, point)
+
+    bed.points.at = at
+    try:
+        return bed.rental().run(work)
+    except BaseException as error:  # noqa: BLE001 - it is judged by the caller
+        return error
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), Interrupted("stop"), CloudUnavailable("503"), CloudRefused("401"), RuntimeError()]
+)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_whatever_is_raised_at_whatever_point_no_pod_is_left(name: str, error: BaseException) -> None:
+    bed = scene(name)
+    played(name, bed)
+    count = len(bed.points.seen)
+    assert count > 10
+
+    for number in range(count):
+        bed = scene(name)
+        bed.points.at = Nth(error, number)
+        outcome = played(name, bed)
+        assert bed.cloud.there == {}, (number, bed.points.seen[number], outcome)
+        assert not isinstance(outcome, PodNotReturned), (number, bed.points.seen[number])
+
+
+@pytest.mark.parametrize("name", ["plain", "doubtful"])
+def test_a_second_interrupt_at_whatever_point_leaves_no_pod_either(name: str) -> None:
+    bed = scene(name)
+    played(name, bed)
+    count = len(bed.points.seen)
+
+    for first in range(count):
+        for later in range(1, 8):
+            bed = scene(name)
+            bed.points.at = Nth(KeyboardInterrupt(), first, first + later)
+            outcome = played(name, bed)
+            assert bed.cloud.there == {}, (first, later, outcome)
+
+
+class Tracer:
+    """Calls the signal handler before the instruction of this number in the rental's own code."""
+
+    FILES = frozenset(module.__file__ for module in (rental, returning))
+
+    def __init__(self, bed: Bed, *numbers: int) -> None:
+        self.count, self._numbers, self._bed = 0, set(numbers), bed
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_filename not in self.FILES:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            self.count += 1
+            if self.count - 1 in self._numbers:
+                self._bed.interrupts.handler(signal.SIGINT, frame)
+        return self
+
+    def play(self, name: str) -> Any:
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            return played(name, self._bed)
+        finally:
+            sys.settrace(before)
+
+
+STRIDE = int(os.environ.get("PROVISION_TEST_STRIDE", "7"))
+"""Every so manieth instruction is interrupted; 1 in the full run."""
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_signal_before_any_instruction_leaves_no_pod(name: str) -> None:
+    counting = Tracer(scene(name))
+    counting.play(name)
+    assert counting.count > 500
+
+    for number in range(0, counting.count, STRIDE):
+        bed = scene(name)
+        outcome = Tracer(bed, number).play(name)
+        assert bed.cloud.there == {}, (number, outcome)
+        assert not isinstance(outcome, PodNotReturned), number
+
+
+def test_two_signals_before_any_two_instructions_leave_no_pod() -> None:
+    counting = Tracer(scene("plain"))
+    counting.play("plain")
+
+    for number in range(0, counting.count, STRIDE * 3):
+        for gap in (1, 2, 5, 17, 60, 200):
+            bed = scene("plain")
+            outcome = Tracer(bed, number, number + gap).play("plain")
+            assert bed.cloud.there == {}, (number, gap, outcome)
+            assert not isinstance(outcome, PodNotReturned), (number, gap)
+
+
+def test_real_signals_do_not_tear_us_from_giving_back_and_insistence_does() -> None:
+    def at(_number: int, name: str) -> None:
+        if name in {"work", "delete: before"}:
+            os.kill(os.getpid(), signal.SIGTERM if name == "work" else signal.SIGINT)
+
+    bed = Bed()
+    bed.points.at = at
+    with bed.interrupts.installed(), pytest.raises(KeyboardInterrupt):
+        bed.run()
+    assert bed.cloud.there == {}
+
+    def worse(number: int, name: str) -> None:
+        at(number, name)
+        if name == "delete: before":
+            raise ambiguous()
+
+    bed = Bed()
+    bed.points.at = worse
+    with bed.interrupts.installed(), pytest.raises(PodNotReturned, match="interrupted") as caught:
+        bed.run()
+    assert isinstance(caught.value.__cause__, KeyboardInterrupt)
+    assert bed.interrupts.count >= interrupts.INSISTENCE
+    assert any("a moment" in line for line in bed.told)
+
+
+def test_giving_back_by_name_takes_all_of_a_lease_and_only_one_of_anybody_elses() -> None:
+    bed = Bed()
+    bed.cloud.twins = 1
+    ours = bed.cloud.create_pod(bed.order_of(GPU))
+    foreign = [Pod(id=f"x{number}", name="notebook", state=State.RUNNING, is_up=True) for number in range(2)]
+    bed.cloud.there |= {pod.id: pod for pod in foreign}
+    bed.cloud.born |= {pod.id: 0.0 for pod in foreign}
+
+    give_back(bed.renting, [ours, foreign[0]])
+
+    assert set(bed.cloud.there) == {"x1"}
+
+
+def test_a_pod_that_is_gone_already_is_no_error() -> None:
+    bed = Bed()
+
+    give_back(bed.renting, [Pod(id="x", name="y", state=State.STOPPED, is_up=False)])
