@@ -1,0 +1,350 @@
+#!/bin/sh
+# Fill a volume with model weights from their locks, and verify them.
+#
+#   bash scripts/download_models.sh [PROJECT]... [OPTION OF provision fill]...
+#
+# It finds the volume and the manifests, makes a Python environment that is not on the volume, installs `provision`
+# there, and runs `provision fill` and `provision verify`. Interrupted or killed, the same command resumes. It needs a
+# POSIX shell, and Python 3.11 or newer with venv, or uv.
+#
+#   --volume DIR      the volume, or PROVISION_VOLUME; else /runpod-volume or /workspace where that is a mount
+#   --manifests DIR   or PROVISION_MANIFESTS; else ./manifests, else the folder `manifests` beside this script's own
+#
+# Environment: PROVISION_PACKAGE  what is installed: any requirement or address that pip takes
+#              PROVISION_VENV     where the environment is kept (default: a folder in TMPDIR or /tmp)
+#              PROVISION_PYTHON   a Python that has the package: nothing is installed
+#              PROVISION_MOUNT    `mount`: wait until the volume is mounted; `folder`: any folder will do
+# Exit codes: those of `provision` (provision --help): 0 done, 3 not as promised, 6 run again, 7 no volume.
+#
+# In a pod that `provision pod` has rented (PROVISION_LEASE is set) it does the job of that lease, and then gives the
+# pod back. There its process must not end: the container would be started again, and cost on.
+
+set -u
+VERSION=0.1.0
+: "${PATH:=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
+export PATH
+here=$(cd "$(dirname "$0")" && pwd -P)
+temporary=${TMPDIR:-/tmp}
+python='' child='' watchdog='' making='' dry_run='' shard=''
+newline='
+'
+
+main() {
+    if [ -n "${PROVISION_LEASE-}" ]; then
+        in_pod
+    else
+        trap clean EXIT
+        trap interrupted INT TERM
+        by_hand "$@"
+    fi
+}
+
+say() { printf '%s\n' "$*"; }
+now() { date +%s; }
+
+# ---- By hand -------------------------------------------------------------------------------------------------------
+
+by_hand() {
+    count=$#
+    while [ "$count" -gt 0 ]; do # each word is taken from the front, and those for fill are put back at the end
+        word=$1 value=${2-}
+        shift && count=$((count - 1))
+        case $word in
+        --volume | --manifests | --shard)
+            [ "$count" -gt 0 ] || fail 2 "$word wants a value" "bash $0 --help"
+            shift && count=$((count - 1))
+            ;;
+        --*=*) value=${word#*=} ;;
+        esac
+        case $word in
+        --volume | --volume=*) export PROVISION_VOLUME="$value" ;;
+        --manifests | --manifests=*) export PROVISION_MANIFESTS="$value" ;;
+        --shard | --shard=*) shard=$value && set -- "$@" "--shard=$value" ;;
+        --help | -h) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        --dry-run) dry_run=yes && set -- "$@" "$word" ;;
+        *) set -- "$@" "$word" ;;
+        esac
+    done
+    projects='' count=0 # the words before the first option: verify gets them too
+    for word in "$@"; do
+        case $word in -*) break ;; esac
+        count=$((count + 1))
+        projects="$projects \"\${$count}\""
+    done
+    [ -n "${PROVISION_MANIFESTS-}" ] || [ -d manifests ] || [ ! -d "$here/../manifests" ] ||
+        export PROVISION_MANIFESTS="$here/../manifests"
+    find_volume
+    find_environment
+    run "$python" -m provision fill "$@"
+    code=$?
+    case $code$dry_run in 0 | 3 | 5 | 6) ;; *) exit "$code" ;; esac
+    eval "run \"\$python\" -m provision verify $projects \${shard:+\"--shard=\$shard\"}"
+    verified=$?
+    [ "$code" -ne 0 ] || code=$verified
+    exit "$code"
+}
+
+# ---- In a pod ------------------------------------------------------------------------------------------------------
+
+in_pod() {
+    work=$temporary/$PROVISION_LEASE began=$(now) starts=1 deadline=${PROVISION_DEADLINE-}
+    case $deadline in '' | *[!0-9]*) deadline=$((began + 86400)) ;; esac
+    trap 'leave $?' EXIT
+    trap interrupted INT TERM
+    trap overdue USR1
+    watch_deadline &
+    watchdog=$!
+    mkdir -p "$work"
+    starts=$(($(cat "$work/starts" 2>/dev/null || say 0) + 1))
+    say "$starts" >"$work/starts"
+    [ -e "$work/began" ] || say "$began" >"$work/began"
+    [ "$starts" -le 5 ] || [ -e "$work/ended" ] || fail 8 "the pod was started $starts times and never came to an end" \
+        "see what it said before: provision pod logs"
+    unpack || fail 8 "the job did not arrive whole in the pod" "run the same command again"
+    : "${PROVISION_MOUNT:=mount}"
+    find_volume
+    tell_status installing
+    find_environment
+    run "$python" -m provision pod work "$work"
+    code=$?
+    [ -e "$work/ended" ] || fail 8 "what does the job in the pod went away with code $code" \
+        "see what it said before: provision pod logs; then run the same command again, it resumes"
+    exit "$code"
+}
+
+unpack() {
+    part=0
+    : >"$work/parcel"
+    while eval "piece=\${PROVISION_PARCEL_$part-}" && [ -n "$piece" ]; do
+        printf %s "$piece" >>"$work/parcel"
+        unset "PROVISION_PARCEL_$part"
+        part=$((part + 1))
+    done
+    unset piece PROVISION_SCRIPT # no command after this needs a megabyte of environment
+    base64 -d <"$work/parcel" >"$work/parcel.tar.gz" && tar -xzof "$work/parcel.tar.gz" -C "$work" &&
+        [ -f "$work/job.json" ]
+}
+
+# A line of the log that the renter reads: PHASE [EXIT_CODE ERROR HINT].
+tell_status() {
+    printf 'provision-status: {"schema":1,"lease":"%s","phase":"%s","began":%s,"now":%s,"deadline":%s,"starts":%s' \
+        "$(plain "$PROVISION_LEASE")" "$1" "$began" "$(now)" "$deadline" "$starts"
+    printf ',"exit_code":%s,"error":"%s","hint":"%s"}\n' "${2:-null}" "$(plain "${3-}")" "$(plain "${4-}")"
+}
+
+plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '"\\' "''"; }
+
+# In the background: whatever else hangs, at the deadline the work ends and the pod is given back.
+watch_deadline() {
+    while left=$((deadline - $(now))) && [ "$left" -gt 0 ]; do
+        kill -0 $$ 2>/dev/null || exit 0
+        [ "$left" -le 5 ] || left=5
+        sleep "$left" >/dev/null 2>&1
+    done
+    kill -USR1 $$
+    sleep 10 >/dev/null 2>&1
+    [ -z "${RUNPOD_POD_ID-}" ] || give_back
+    kill -KILL $$
+}
+
+overdue() {
+    trap '' USR1
+    end_child
+    [ -e "$work/ended" ] || tell_status ended 8 "the deadline of the pod came before its job was done" \
+        "run the same command again with more time; it resumes"
+    exit 8
+}
+
+leave() {
+    trap '' USR1
+    trap - EXIT
+    trap 'exit 130' INT TERM
+    clean
+    [ -z "${RUNPOD_POD_ID-}" ] || give_back
+    kill -KILL "$watchdog" 2>/dev/null
+    exit "$1"
+}
+
+# For ever: that a cloud has said yes is no proof, and to ask twice does no harm.
+give_back() {
+    pause=1
+    while :; do
+        say "provision: giving the pod $RUNPOD_POD_ID back"
+        base=${RUNPOD_API_BASE_URL:-https://api.runpod.io}
+        query="mutation { podTerminate(input: {podId: \\\"$RUNPOD_POD_ID\\\"}) }"
+        ask DELETE "$base/v2/pods/$RUNPOD_POD_ID" '' || ask POST "$base/graphql" "{\"query\":\"$query\"}" && pause=60
+        run sleep "$pause"
+        [ "$pause" -ge 60 ] || pause=$((pause * 2))
+    done
+}
+
+# METHOD ADDRESS BODY: whether it was done. The key is never an argument: all processes of a machine can read those.
+ask() {
+    answer=$(ask_by_python "$@" 2>/dev/null) || answer=$(ask_by_curl "$@" 2>/dev/null) || answer="$newline no answer"
+    say "provision: $1 $2: ${answer##*"$newline"}"
+    case $answer in
+    *'"errors"'*) return 1 ;;
+    *"$newline"2??) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+ask_by_python() {
+    "${python:-python3}" -I -c 'if True:
+        import os, sys, urllib.error, urllib.request
+        method, address, body, version = sys.argv[1:]
+        key = os.environ.get("RUNPOD_API_KEY", "")
+        agent = "provision/" + version  # without one of our own we would be refused
+        headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json", "User-Agent": agent}
+        request = urllib.request.Request(address, body.encode() or None, headers, method=method)
+        try:
+            answer = urllib.request.urlopen(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            answer = error
+        print(answer.read(4096).decode("utf-8", "replace"), answer.getcode(), sep="\n")' "$@" "$VERSION"
+}
+
+ask_by_curl() {
+    printf 'Authorization: Bearer %s\n' "${RUNPOD_API_KEY-}" |
+        curl -sS -m 30 -X "$1" -A "provision/$VERSION" -H @- -H 'Content-Type: application/json' ${3:+-d "$3"} \
+            -w '\n%{http_code}' "$2"
+}
+
+# ---- The volume ----------------------------------------------------------------------------------------------------
+
+# Find it, and wait for it: nothing may be written before the mount is there, which would hide it.
+find_volume() {
+    for place in /runpod-volume /workspace; do
+        [ -n "${PROVISION_VOLUME-}" ] || ! is_mount "$place" || PROVISION_VOLUME=$place
+    done
+    [ -n "${PROVISION_VOLUME-}" ] || fail 7 "no volume was given, and neither /runpod-volume nor /workspace is a mount" \
+        "attach the network volume, or name a folder: --volume DIR or PROVISION_VOLUME"
+    export PROVISION_VOLUME
+    left=${PROVISION_MOUNT_WAIT:-300} waited=0
+    until [ "${PROVISION_MOUNT:-folder}" = folder ] || is_mount "${PROVISION_VOLUME%/}"; do
+        [ "$waited" -lt "$left" ] || fail 7 "the volume was not mounted at $PROVISION_VOLUME within $left s" \
+            "is it attached? run the same command again, perhaps on another machine"
+        [ $((waited % 10)) -ne 0 ] || waiting
+        run sleep 1
+        waited=$((waited + 1))
+    done
+    [ -d "$PROVISION_VOLUME" ] || fail 7 "the volume $PROVISION_VOLUME is not there, or is no folder" \
+        "attach the network volume, or name another folder: --volume DIR or PROVISION_VOLUME"
+}
+
+is_mount() {
+    [ -r /proc/self/mounts ] || return 1
+    while read -r _ at _; do
+        case $at in *\\*) at=$(printf %b "$at") ;; esac # a space is written as \040 (proc(5))
+        [ "$at" != "$1" ] || return 0
+    done </proc/self/mounts
+    return 1
+}
+
+waiting() {
+    if [ -n "${PROVISION_LEASE-}" ]; then
+        tell_status waiting
+    else
+        say "waiting for the volume at $PROVISION_VOLUME" >&2
+    fi
+}
+
+# ---- The environment -----------------------------------------------------------------------------------------------
+
+# Set `python` to one that has the package; its environment is made where there is none.
+find_environment() {
+    python=${PROVISION_PYTHON-}
+    [ -z "$python" ] || return 0
+    package=${PROVISION_PACKAGE:-volume-provision==$VERSION}
+    case $package in parcel:*) package=$work/${package#parcel:} ;; esac
+    [ -n "${PROVISION_PACKAGE-}" ] || ! grep -q '^name = "volume-provision"' "$here/../pyproject.toml" 2>/dev/null ||
+        package="-e $(cd "$here/.." && pwd -P)"
+    place=${PROVISION_VENV:-$temporary/provision-$(id -u)-$(printf %s "$package" | cksum | tr ' ' -)}
+    [ -e "$place" ] || make_environment
+    [ -n "$(find "$place" -prune -user "$(id -u)")" ] && [ "$(cat "$place/package.txt" 2>/dev/null)" = "$package" ] ||
+        fail 2 "$place is something else than an environment with this package" \
+            "remove it, or name another folder: PROVISION_VENV=DIR"
+    python=$place/bin/python
+}
+
+# It is made in a folder of its own and gets its name when it is complete: two may be made at once.
+make_environment() {
+    say "making a Python environment in $place" >&2
+    making=$(mktemp -d "$place.XXXXXX") || fail 1 "no folder can be made beside $place" "set TMPDIR or PROVISION_VENV"
+    say "$package" >"$making/package.txt" # a file for pip, too: an address may hold a token
+    log=$making/log.txt
+    if command -v uv >/dev/null 2>&1; then
+        export UV_CACHE_DIR="${UV_CACHE_DIR:-$making/cache}"
+        run uv venv -q --allow-existing --python '>=3.11' "$making" >"$log" 2>&1 &&
+            run uv pip install -q --python "$making/bin/python" -r "$making/package.txt" >>"$log" 2>&1 || not_installed
+    else
+        find_python
+        run "$base" -m venv "$making" >"$log" 2>&1 &&
+            run "$making/bin/python" -m pip install -q --no-input --no-cache-dir --disable-pip-version-check \
+                -r "$making/package.txt" >>"$log" 2>&1 || not_installed
+    fi
+    rm -rf "$making/cache" "$log"
+    "$making/bin/python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$making" "$place" 2>/dev/null ||
+        [ -x "$place/bin/python" ] || fail 1 "$place cannot be made" "set TMPDIR or PROVISION_VENV"
+    clean # there is something where another was faster
+    making=''
+}
+
+find_python() {
+    for base in python3.13 python3.12 python3.11 python3 none; do
+        ! "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || break
+    done
+    [ "$base" != none ] || fail 2 "there is no Python 3.11 or newer" "install one with its venv, or install uv"
+    "$base" -c 'import venv, ensurepip' 2>/dev/null || fail 2 "$base comes without venv" \
+        "on Debian and Ubuntu: apt-get install python3-venv; or install uv"
+}
+
+not_installed() {
+    sed -e 's#://[^/@[:space:]]*@#://***@#g' -e 's/\([?&][^=&[:space:]]*\)=[^&[:space:]]*/\1=***/g' "$log" |
+        tail -n 15 >&2
+    ! grep -Eiq 'connect|name resol|dns|network|unreachable|timed out|timeout|ssl|proxy|sending request' "$log" ||
+        fail 6 "the package cannot be installed: its index is not reached" \
+            "run it again with a network; or set PROVISION_PACKAGE to a wheel, or PROVISION_PYTHON to a Python that has it"
+    fail 2 "the package cannot be installed: see the lines above" "is PROVISION_PACKAGE right?"
+}
+
+# ---- Ending --------------------------------------------------------------------------------------------------------
+
+# EXIT_CODE ERROR HINT: told on stderr, and in a pod in the log, where the renter reads it.
+fail() {
+    printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
+    [ -z "${PROVISION_LEASE-}" ] || tell_status ended "$@"
+    exit "$1"
+}
+
+# Run a command so that a signal reaches us while it runs.
+run() {
+    "$@" &
+    child=$!
+    wait "$child"
+    set -- $?
+    child=''
+    return "$1"
+}
+
+# Pass a signal on. What has not ended five seconds later is killed; all that it has proven stands.
+end_child() {
+    [ -n "$child" ] || return 0
+    kill -TERM "$child" 2>/dev/null
+    (sleep 5 && kill -KILL "$child") >/dev/null 2>&1 &
+    wait "$child" 2>/dev/null
+    kill -KILL $! 2>/dev/null
+    child=''
+}
+
+interrupted() {
+    trap '' INT TERM USR1
+    trap clean EXIT
+    end_child
+    [ -z "$watchdog" ] || kill -KILL "$watchdog" 2>/dev/null
+    exit 130
+}
+
+clean() { [ -z "$making" ] || rm -rf "$making"; }
+
+main "$@"
