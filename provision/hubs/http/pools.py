@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from provision.errors import AccessDenied
@@ -31,16 +31,36 @@ class Pools:
             AccessDenied: a header that cannot be sent.
             HubRefused, HubUnavailable: what `transport_faults` gives.
         """
-        own = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
         try:
-            with transport_faults(host_of(url)):
-                return self._pool(url).request(
-                    "GET", url, headers=headers | own, redirect=False, retries=False, preload_content=False
-                )
+            return self._send("GET", url, headers, {})
         except ValueError:  # a header that cannot be sent; its text holds the token
             raise AccessDenied(
                 "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
             ) from None
+
+    def request(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, timeout: float
+    ) -> BaseHTTPResponse:
+        """As `get`, for any method, with a silence of at most `timeout` seconds: other services are reached alike.
+
+        Raises:
+            AccessDenied: a header that cannot be sent.
+            HubRefused, HubUnavailable: what `transport_faults` gives.
+        """
+        try:
+            from urllib3 import Timeout
+
+            patience = Timeout(connect=min(timeout, self._settings.connect), read=timeout)
+            return self._send(method, url, headers, {"body": body, "timeout": patience})
+        except ValueError:  # as above
+            raise AccessDenied("a header holds characters that cannot be sent") from None
+
+    def _send(self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]) -> BaseHTTPResponse:
+        own = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
+        with transport_faults(host_of(url)):
+            return self._pool(url).request(
+                method, url, headers=headers | own, redirect=False, retries=False, preload_content=False, **options
+            )
 
     def _pool(self, url: str) -> PoolManager:
         proxy = _proxy_for(url, self._settings.proxies)
