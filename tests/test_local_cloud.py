@@ -191,17 +191,21 @@ def test_what_is_left_of_a_pod_whose_first_process_was_killed_is_still_the_pod(b
 
 
 def test_a_process_that_got_the_number_of_a_pod_is_never_ended(bed: Bed):
-    pod_id = bed.started("true-as-soon-as-possible")
-    bed.wait_for(lambda: bed.ended(pod_id))
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        started = int(process_of(stranger.pid, "").started)
+        bed.wait_for(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") > started + 1)
+        pod_id = bed.started("sh", "-c", "echo up")
+        bed.wait_for(lambda: bed.ended(pod_id))
         reuse(bed, pod_id, pid=stranger.pid)
 
-        assert bed.ended(pod_id)
+        has_ended = bed.ended(pod_id)
         bed.cloud.delete_pod(pod_id)
 
-        assert bed.cloud.pod(pod_id) is None
-        assert stranger.poll() is None
+        is_alive = stranger.poll() is None
         stranger.kill()
+    assert has_ended
+    assert is_alive
+    assert bed.cloud.pod(pod_id) is None
 
 
 def test_a_machine_that_started_anew_has_none_of_its_pods_processes(bed: Bed):
@@ -227,6 +231,17 @@ def test_a_pod_in_another_container_counts_as_running_and_is_kept(bed: Bed):
     assert [pod.state for pod in bed.cloud.pods()] == [State.RUNNING]
     assert is_running(process.pid)
     reuse(bed, pod_id, namespace=process.namespace, mark=process.mark)
+
+
+def test_a_record_that_is_damaged_hides_no_pod(bed: Bed):
+    pod_id = bed.started()
+    leader = bed.process(pod_id).pid
+    (bed.folder / "pods" / pod_id / RECORD).write_text('{"name": ')
+
+    assert [(pod.id, pod.name, pod.state) for pod in bed.cloud.pods()] == [(pod_id, "", State.RUNNING)]
+    bed.cloud.delete_pod(pod_id)
+    assert bed.cloud.pods() == []
+    assert not is_running(leader)
 
 
 def test_two_renters_may_end_a_pod_at_once(bed: Bed):

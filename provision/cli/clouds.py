@@ -41,6 +41,11 @@ def cloud(name: str | None) -> Cloud:
     return _runpod(key)
 
 
+def flag(cloud: Cloud) -> str:
+    """What a command that is proposed needs to find the same cloud; "" for RunPod."""
+    return "" if cloud.name == CLOUDS[0] else f" --cloud {cloud.name}"
+
+
 def _local() -> Cloud:
     from provision.pods.local import Local
 

@@ -20,7 +20,7 @@ from provision.errors import CloudRefused, CloudUnavailable, InputError
 from provision.names import shown
 from provision.pods import job
 from provision.pods.cloud import ByHand, Datacenter, Kind, LogLine, Offer, Pod, Request, State, Stock
-from provision.pods.local.process import process_of
+from provision.pods.local.process import MARK, process_of
 from provision.pods.local.record import Record, read_record, write_record
 from provision.pods.local.volumes import DATACENTER, Volumes
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from provision.pods.local.process import Process
 
 OFFER = Offer(kind=Kind.CPU, id="local", name="this machine", price=0.0, stock=Stock.HIGH)
-
-MARK = "PROVISION_POD"
-"""A variable that every process of a pod has: the pod's id."""
 
 KEPT = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ",
@@ -94,6 +91,10 @@ class Local:
         with _faults():
             return self._volumes.get(volume_id)
 
+    def folder(self, volume: NetworkVolume) -> Path:
+        """Where the volume's root is."""
+        return self._volumes.place(volume)
+
     def create_volume(self, name: str, size: int, datacenter: str) -> NetworkVolume:
         """As Cloud. `size` is written down, not enforced."""
         if datacenter != DATACENTER:
@@ -146,7 +147,7 @@ class Local:
 
     def pod(self, pod_id: str) -> Pod | None:
         """As Cloud."""
-        folder = self._folder(pod_id)
+        folder = self._place(pod_id)
         with _faults():
             record = read_record(folder)
             return None if record is None else self._seen(pod_id, record, self._state(record))
@@ -159,7 +160,7 @@ class Local:
 
     def delete_pod(self, pod_id: str) -> None:
         """End its processes, SIGTERM first, and remove its folder. It is kept while a process of it is there."""
-        folder = self._folder(pod_id)
+        folder = self._place(pod_id)
         with _faults(), suppress(FileNotFoundError), self._alone(folder):
             record = read_record(folder)
             if record is None or record.process is None or self._ended(record.process):
@@ -171,7 +172,7 @@ class Local:
         pod = self.pod(pod_id)
         if pod is None:
             return []
-        with _faults(), (self._folder(pod_id) / _LOG).open("rb") as stream:
+        with _faults(), (self._place(pod_id) / _LOG).open("rb") as stream:
             stream.seek(begin)
             data = stream.read(_LOG_LIMIT)
         return _lines(data, begin, has_ended=pod.state is State.STOPPED)
@@ -182,7 +183,7 @@ class Local:
         if pod is None or pod.state is not State.RUNNING:
             return ""
         try:
-            number = int((self._folder(pod_id) / "tmp" / pod.name / "port").read_text())
+            number = int((self._place(pod_id) / "tmp" / pod.name / "port").read_text())
         except (OSError, ValueError):
             return ""
         return f"http://127.0.0.1:{number}"
@@ -197,7 +198,7 @@ class Local:
         body = {"name": order.name, "command": list(order.command), "env": env, "volume": order.volume.id}
         return [Request(method="START", url=f"file://{self._pods}/", body=json.dumps(body, indent=2))]
 
-    def _folder(self, pod_id: str) -> Path:
+    def _place(self, pod_id: str) -> Path:
         """Where the pod is; nowhere for what can be no pod's id."""
         return self._pods / (pod_id if pod_id.isalnum() else "-")
 

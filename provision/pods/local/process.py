@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
 
+MARK = "PROVISION_POD"
+"""A variable that every process of a pod has: the pod's id."""
+
 _PROC = Path("/proc")
 _STAT = _PROC / "self/stat"
 
@@ -75,6 +78,12 @@ def process_of(pid: int, mark: str) -> Process:
     """The process with the number `pid`, a child of ours that nobody has waited for yet."""
     boot, namespace = _place()
     return Process(pid=pid, started=_started(pid), boot=boot, namespace=namespace, mark=mark)
+
+
+def process_marked(mark: str) -> Process:
+    """One of which nothing is known but the mark."""
+    boot, namespace = _place()
+    return Process(pid=0, started="unknown", boot=boot, namespace=namespace, mark=mark)
 
 
 def _place() -> tuple[str, str]:

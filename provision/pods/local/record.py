@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from provision.pods.local.process import Process
+from provision.pods.local.process import MARK, Process, process_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any
 
 RECORD = "pod.json"
 
@@ -35,13 +34,29 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record in `folder`; None where there is none, or it cannot be understood."""
+    """The record in `folder`; None where there is none. One that cannot be understood is of a pod all the same: it has
+    no name, and its processes are those that bear its mark.
+    """
     try:
         document = json.loads((folder / RECORD).read_bytes())
-        process = document.pop("process")
-        return Record(**document, process=None if process is None else Process(**process))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:
+        document = None
+    try:
+        return _record(document)
+    except (TypeError, KeyError):
+        process = process_marked(f"{MARK}={folder.name}")
+        return Record(name="", volume="", began=0.0, deadline=float("inf"), env={}, process=process)
+
+
+def _record(document: Any) -> Record:
+    """What a later release may have added is passed over."""
+    known = {one.name: document[one.name] for one in fields(Record)}
+    process = known["process"]
+    if process is not None:
+        known["process"] = Process(**{one.name: process[one.name] for one in fields(Process)})
+    return Record(**known)
 
 
 def write_private(path: Path, document: dict[str, Any]) -> None:
