@@ -5,14 +5,14 @@
         subprocess.run([...], env={**os.environ, **cloud.environment})
         cloud.assert_clean()
 
-What is kept faithful: the shapes that are published or that RunPod's SDKs send, the rules of strings, what is refused and
-how, the restart loop, the variables that a pod finds, the proxy's moods, the money. What cannot be:
+What is kept faithful: the shapes that are published or that RunPod's SDKs send, the rules of strings, what is refused
+and how, the restart loop, the variables that a pod finds, the proxy's moods, the money. What cannot be:
 
-A pod shares this machine: its command is run as it is, without an image, as a process with a HOME and TMPDIR of its own
-(the container's disk, the same over restarts). The volume is a folder, so that in the pod's environment and command each
-value that is the mount path, or a path below it, is changed into the folder; `PROVISION_MOUNT=folder` says that it is no
-mount point; `PROVISION_STATUS_PORT` is a free port of this machine, and the proxy knows it as the port that was asked
-for; `RUNPOD_API_BASE_URL` is the stand-in. `cloud.image` adds what an image would set.
+A pod shares this machine: its command is run as it is, without an image, as a process with a HOME and TMPDIR of its
+own (the container's disk, the same over restarts). The volume is a folder, so that in the pod's environment and command
+each value that is the mount path, or a path below it, is changed into the folder; `PROVISION_MOUNT=folder` says that it
+is no mount point; `PROVISION_STATUS_PORT` is a free port of this machine, and the proxy knows it as the port that was
+asked for; `RUNPOD_API_BASE_URL` is the stand-in. `cloud.image` adds what an image would set.
 
 machines     the catalog           graphql      the language
 volumes      folders               schema       the part of RunPod's schema that is known

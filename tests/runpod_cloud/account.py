@@ -138,10 +138,11 @@ class Account:
             datacenter, cloud, price = self._placed(order, volume)
             pod_id, key = _name(14), f"rpa_pod_{_name(32)}"
             places, port = environment.places(order)
+            variables = port | environment.injected(pod_id, key, order, datacenter)
             now = self.clock()
             pod = Pod(
                 id=pod_id, order=order, key=key, cloud=cloud, datacenter=datacenter, price=price, volume=volume,
-                container=self._container(pod_id, key, order, datacenter, volume, port), places=places, created=now,
+                container=self._container(pod_id, order, volume, variables), places=places, created=now,
                 rented=time.monotonic(), status=self.dials.status_at_first,
                 runtime_seconds=self.dials.runtime_seconds, spans=[[now, None]],
             )  # fmt: skip
@@ -265,22 +266,19 @@ class Account:
                 for pod in self.pods.values()
             )
 
-    def _container(
-        self, pod_id: str, key: str, order: Order, datacenter: str, volume: Volume | None, port: dict[str, str]
-    ) -> Container:
+    def _container(self, pod_id: str, order: Order, volume: Volume | None, variables: dict[str, str]) -> Container:
         disk = self.folder / "pods" / pod_id
         (disk / "tmp").mkdir(parents=True)
         user = environment.translated(environment.with_secrets(order.env, self.secrets), order, volume)
-        env = {**self.image, "HOME": str(disk), "TMPDIR": str(disk / "tmp"), **user}
-        env |= {"PROVISION_MOUNT": "folder", **port, "RUNPOD_API_BASE_URL": self.base_url}
-        env |= environment.injected(pod_id, key, order, datacenter)
+        own = {"HOME": str(disk), "TMPDIR": str(disk / "tmp")}
+        stand_in = {"PROVISION_MOUNT": "folder", "RUNPOD_API_BASE_URL": self.base_url}
         try:
             argv = command(order.args)
         except ValueError as error:
             argv = [f"container command: {error}"]
         if volume:
             argv = [environment.moved(word, order.mount, volume.folder) for word in argv]
-        return Container(pod_id, argv, env, disk, self.dials.timing)
+        return Container(pod_id, argv, {**self.image, **own, **user, **stand_in, **variables}, disk, self.dials.timing)
 
     def _in_state(self, pod_id: str, *states: str) -> Pod:
         pod = self.pod(pod_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from runpod_cloud.account import Account, Charge, Dials
+from runpod_cloud.answers import RefusedError
 from runpod_cloud.faults import Faults
 from runpod_cloud.machines import Catalog
 from runpod_cloud.pods import Pod
@@ -24,8 +25,8 @@ GIGABYTE = 10**9
 class RunPodCloud:
     """A RunPod of one's own on 127.0.0.1, as a context manager; nothing of it is left behind.
 
-    `keys` are the account's API keys; `clock` tells the time of day that bills and deadlines go by; `volume_gigabyte` is
-    how many bytes of a volume's folder count as one GB of its size.
+    `keys` are the account's API keys; `clock` tells the time of day that bills and deadlines go by; `volume_gigabyte`
+    is how many bytes of a volume's folder count as one GB of its size.
     """
 
     def __init__(
@@ -167,5 +168,7 @@ class RunPodCloud:
                 for entry in [entry for entry in self._due if entry[0] <= now]:
                     self._due.remove(entry)
                     entry[1]()
+            except RefusedError:  # the pod was given back just now
+                continue
             except Exception as error:  # noqa: BLE001 - shown when it closes
                 self.mistakes.append(error)

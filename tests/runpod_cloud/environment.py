@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -57,10 +59,12 @@ def translated(env: dict[str, str], order: Order, volume: Volume | None) -> dict
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        return int(place.getsockname()[1])
+    """A port that nobody listens on now, and that no connection gets by itself: those begin at 32768."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as place, contextlib.suppress(OSError):
+            place.bind(("127.0.0.1", port))
+            return port
 
 
 def places(order: Order) -> tuple[dict[int, int], dict[str, str]]:

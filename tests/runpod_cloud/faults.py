@@ -16,7 +16,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runpod_cloud.answers import (
     NO_BALANCE,
@@ -38,7 +38,7 @@ GROUPS = {
 }
 
 DOINGS = ("cut", "hang", "slow", "torn")
-"""The connection ends without an answer; the same after `seconds`; the answer comes after `seconds`; half of it comes."""
+"""The connection ends without an answer; the same after `seconds`; the answer comes after `seconds`; half of it."""
 
 MISFORTUNES = ("bad-host", "crash", "vanish", "exit", "unmount", "late-mount")
 """Its process never starts; it is killed, and started again; the pod is gone; it stops; its volume is away after
@@ -52,9 +52,10 @@ def _refusal(status: int, detail: str, code: str) -> Callable[[str], Answer]:
     return lambda field: graphql_error(detail, code, data={field: None}) if field else problem(status, detail)
 
 
-def _status(status: int, detail: str, **headers: str) -> Callable[[str], Answer]:
+def _status(status: int, detail: str, headers: dict[str, str] | None = None) -> Callable[[str], Answer]:
     """The same from both APIs: it comes from in front of them."""
-    return lambda _: problem(status, detail, **headers)
+    answer = problem(status, detail)
+    return lambda _: replace(answer, headers=answer.headers | (headers or {}))
 
 
 ANSWERS: dict[str, Callable[[str], Answer]] = {
@@ -64,7 +65,7 @@ ANSWERS: dict[str, Callable[[str], Answer]] = {
     "404": _refusal(404, "resource not found", "NOT_FOUND"),
     "410": _status(410, "This API has been retired. See https://docs.runpod.io/api-reference-v2/migrate-from-v1"),
     "422": _refusal(422, "Request validation failed.", "BAD_USER_INPUT"),
-    "429": _status(429, "rate limit exceeded for the minute window", Retry_After="1"),
+    "429": _status(429, "rate limit exceeded for the minute window", {"Retry-After": "1"}),
     "500": _refusal(500, "Something went wrong. Please try again later or contact support.", "INTERNAL_SERVER_ERROR"),
     "503": _status(503, "upstream unavailable"),
     "page200": lambda _: page(200, "Just a moment..."),
@@ -146,7 +147,7 @@ class Faults:
         self, seed: int, rate: float, *, passing: Sequence[str] = PASSING, unlucky: Sequence[str] = UNLUCKY,
         seconds: float = 0.2,
     ) -> None:  # fmt: skip
-        """A share `rate` of all requests goes wrong, the same ones for the same seed: by operation and how many it was."""
+        """A share `rate` of all requests goes wrong, the same for the same seed: by operation and how many it was."""
         counts: Counter[str] = Counter()
 
         def decide(operation: str, by: str) -> Fault | None:

@@ -1,7 +1,7 @@
 """A GraphQL document as text, to fields and values: the part of the language that clients of RunPod send.
 
-The rules of strings are the specification's (https://spec.graphql.org/October2021/#sec-String-Value), so that a quote, a
-backslash or a newline that a client did not escape breaks the query, or becomes part of it, as with the true service.
+The rules of strings are the specification's (https://spec.graphql.org/October2021/#sec-String-Value), so that a quote,
+a backslash or a newline that a client did not escape breaks the query, or becomes part of it, as with the true service.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _tokens(text: str) -> list[Token]:
 
 def _string(text: str, at: int) -> tuple[str, int]:
     """The string that goes on at `at`, behind its quote, and where it ends."""
-    letters = []
+    letters: list[str] = []
     while at < len(text) and text[at] not in "\n\r":
         letter = text[at]
         at += 1
@@ -117,7 +117,7 @@ def _escape(text: str, at: int) -> tuple[str, int]:
 
 
 def _joined(text: str) -> str:
-    """Halves of a letter beyond \\uffff, put together."""
+    """Halves of a letter beyond U+FFFF, put together."""
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
@@ -199,9 +199,9 @@ class _Reader:
         token = self.peek()
         if token.kind == "punctuator" and token.value in "[{$":
             self.at += 1
-            return {"[": self._list, "{": lambda: self.pairs("}"), "$": lambda: Variable(self.take(kind="name"))}[
-                token.value
-            ]()
+            if token.value == "$":
+                return Variable(self.take(kind="name"))
+            return self._list() if token.value == "[" else self.pairs("}")
         if token.kind not in ("name", "number", "string"):
             found = "<EOF>" if token.kind == "end" else f'"{token.value}"'
             raise GraphQLSyntaxError(f"Syntax Error: Unexpected {found}.")

@@ -44,7 +44,7 @@ class Order:
 
 @dataclass(slots=True, kw_only=True)
 class Pod:
-    """A rented pod. `places`: its ports and where they are on this machine. `spans`: when it was billed, from and to."""
+    """A rented pod. `places`: its ports, and which of this machine they are. `spans`: when it was billed."""
 
     id: str
     order: Order
@@ -92,7 +92,7 @@ class Pod:
         compute: dict[str, Any] = {"id": machine.id}
         compute |= {"count": machine.count} if machine.kind == "gpu" else {}
         compute |= {"vcpuCount": machine.count, "memory": machine.memory} if machine.kind == "cpu" else {}
-        ssh = {"host": "ssh.runpod.io", "port": 22, "username": f"{self.id}-64411eb2"}
+        ssh: dict[str, Any] = {"host": "ssh.runpod.io", "port": 22, "username": f"{self.id}-64411eb2"}
         return {
             "id": self.id, "name": order.name, "image": order.image, "args": order.args, "disk": order.disk,
             "ports": order.ports, "env": order.env, "registry": None, "status": self.status,
@@ -118,7 +118,7 @@ class Pod:
             }
             for port in self.http_ports()
         ]
-        host = {"podHostId": f"{self.id}-64411eb2", "gpuDisplayName": machine.id if gpus else "unknown"}
+        host: dict[str, Any] = {"podHostId": f"{self.id}-64411eb2", "gpuDisplayName": machine.id if gpus else "unknown"}
         host |= {"dataCenterId": self.datacenter, "location": self.datacenter[:2], "secureCloud": True}
         return {
             "id": self.id, "name": order.name, "imageName": order.image, "containerDiskInGb": order.disk,
@@ -155,7 +155,7 @@ def stamp(seconds: float) -> str:
 
 
 def command(args: str) -> list[str]:
-    """What runs for `args` (dockerArgs): a JSON object with `entrypoint` and `cmd` as it is, else words without a shell.
+    """What runs for `args` (dockerArgs): a JSON object with `entrypoint` and `cmd` as it is, else words; no shell.
 
     An image would have a command of its own for none; here nothing runs then. Raises ValueError for an open quote.
     """

@@ -199,7 +199,8 @@ def _gpu_types(ask: Ask) -> Any:
     return [
         {
             "id": gpu.id, "displayName": gpu.name, "memoryInGb": gpu.memory, "maxGpuCount": gpu.most,
-            "manufacturer": "Nvidia", "secureCloud": gpu.secure is not None, "communityCloud": gpu.community is not None,
+            "manufacturer": "Nvidia",
+            "secureCloud": gpu.secure is not None, "communityCloud": gpu.community is not None,
             "securePrice": gpu.secure or 0, "communityPrice": gpu.community or 0,
             "lowestPrice": {"minimumBidPrice": gpu.community, "uninterruptablePrice": gpu.secure or gpu.community},
         }

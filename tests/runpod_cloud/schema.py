@@ -1,7 +1,7 @@
 """The part of RunPod's GraphQL schema that is known, and the checks of a query against it.
 
-The fields are those that RunPod's own programs send and ask for; the published schema is not complete, and introspection
-is off. A field or an argument that is not in it answers 400, GRAPHQL_VALIDATION_FAILED.
+The fields are those that RunPod's own programs send and ask for; the published schema is not complete, and
+introspection is off. A field or an argument that is not in it answers 400, GRAPHQL_VALIDATION_FAILED.
 """
 
 from __future__ import annotations

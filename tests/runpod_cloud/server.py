@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -64,10 +65,8 @@ class Server(ThreadingHTTPServer):
         self.recent: deque[float] = deque()
         self.lock = threading.Lock()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the server's shape
         """A mistake of the stand-in's is shown when it closes; that a client went away is none."""
-        import sys
-
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):
             self.cloud.mistakes.append(error)
@@ -111,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         except (CutError, ConnectionError, TimeoutError):
             self._cut()
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the handler's shape
 
     # What to say
 
@@ -127,8 +126,11 @@ class Handler(BaseHTTPRequestHandler):
         request.by = "account" if key in self.cloud.keys else "pod" if self._pod_of(key) else ""
         if not request.by:
             return problem(401, "missing bearer token" if not key else "invalid API key")
+        limits, is_over = self._limits()
+        if is_over:
+            return replace(ANSWERS["429"](""), headers={**limits, "Retry-After": "1"})
         answer = self._graphql(request, key) if request.path == "/graphql" else self._rest(request, key)
-        return replace(answer, headers={**self._limits(), **answer.headers}) if isinstance(answer, Answer) else answer
+        return replace(answer, headers={**limits, **answer.headers}) if isinstance(answer, Answer) else answer
 
     def _graphql(self, request: Request, key: str) -> Answer | rest.Stream:
         asked = queries.read(request.body)
@@ -212,13 +214,14 @@ class Handler(BaseHTTPRequestHandler):
         with account.lock:
             return next((pod for pod in [*account.pods.values(), *account.former] if pod.key == key), None)
 
-    def _limits(self) -> dict[str, str]:
+    def _limits(self) -> tuple[dict[str, str], bool]:
+        """The headers that tell how much one may still ask, and whether this was too much."""
         most, spent = self.cloud.dials.requests_a_minute or 60, cast("Server", self.server).spent()
         return {
             "RateLimit": f'"minute";r={max(0, most - spent)};t=60, "hour";r=2800;t=1812, "day";r=49500;t=45012',
             "RateLimit-Policy": f'"minute";q={most};w=60, "hour";q=3000;w=3600, "day";q=50000;w=86400',
             "x-request-id": f"req_{time.monotonic_ns():x}",
-        }
+        }, spent > (self.cloud.dials.requests_a_minute or spent)
 
     # The proxy
 
@@ -266,8 +269,8 @@ class Handler(BaseHTTPRequestHandler):
         request.status = 200
         self.close_connection = True
         self.send_response(200)
-        for name, value in {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", **self._limits()}.items():
-            self.send_header(name, value)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Cache-Control", "no-cache")
         self.send_header("Connection", "close")
         self.end_headers()
         for event in events(stream.pod.container.log, stream.wish, self.cloud.closed):
