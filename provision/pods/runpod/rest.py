@@ -143,10 +143,13 @@ def _listen(response: BaseHTTPResponse, settings: RunPodSettings) -> bytes:
     clock, answer = settings.http.clock, answer_of(response)
     buffer, got = memoryview(bytearray(_BUFFER)), bytearray()
     until = latest = clock() + settings.log_time
-    answer.wait_at_most(settings.log_quiet)
     with suppress(TimeoutError):
-        while clock() < min(until, latest) and len(got) < _LIMIT and (count := answer.take(buffer)):
+        while (left := min(until, latest) - clock()) > 0 and len(got) < _LIMIT:
+            answer.wait_at_most(left)
+            count = answer.take(buffer)
             got += buffer[:count]
+            if not count:
+                break
             if b"data:" in buffer[:count].tobytes():
                 latest = clock() + settings.log_quiet
     return bytes(got)
