@@ -186,7 +186,7 @@ def status_line(document: Mapping[str, Any]) -> str:
     for few in (8, 3, 1, 0):
         shown["notes"] = document["notes"][-few:] if few else []
         shown["running"] = document["running"][:few]
-        line = LINE + json.dumps(shown, ensure_ascii=True)
+        line = LINE + json.dumps(shown)
         if len(line) <= LINE_LIMIT:
             break
     return line

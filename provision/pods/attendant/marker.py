@@ -138,8 +138,8 @@ class Keeper:
 
 
 def status_bytes(status: Status) -> bytes:
-    """The document of `status` in UTF-8."""
-    return json.dumps(status_document(status), ensure_ascii=False).encode(errors="replace")
+    """The document of `status`."""
+    return json.dumps(status_document(status)).encode()
 
 
 def keep_here(work: Path, status: Status, result: bytes) -> None:

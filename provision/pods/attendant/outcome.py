@@ -119,7 +119,7 @@ def result(  # noqa: PLR0913 - the parts of one document
         "reports": dict(reports or {}),
         "version": __version__,
     }
-    return json.dumps(document, ensure_ascii=False).encode()
+    return json.dumps(document).encode()
 
 
 def result_lines(document: bytes) -> list[str]:

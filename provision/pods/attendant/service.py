@@ -43,7 +43,7 @@ BODY = 4096
 
 class Service(ThreadingHTTPServer):
     """Answers from `account` until it is closed; a context. `taken` is set when the renter has the result, `viewed`
-    when a page in a browser has learnt of the end.
+    when a page in a browser has it too.
 
     Raises OSError where the port cannot be had.
     """
@@ -74,11 +74,9 @@ class Service(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def watch(self, *, has_ended: bool) -> None:
-        """A page has asked, and was told this."""
+    def watch(self) -> None:
+        """A page in a browser has asked."""
         self._watched = self._duty.ticks()
-        if has_ended:
-            self.viewed.set()
 
     @property
     def is_watched(self) -> bool:
@@ -146,11 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._may_ask():
             self._fail(401, "the token is missing or wrong")
         elif path == "/status":
-            self._status(is_page=query == "page")
+            self._send(200, json.dumps(self.server.account.document()).encode())
+            if query == "page":
+                self.server.watch()
         elif self.server.account.result is None:
             self._fail(404, "the job has not ended yet")
         else:
             self._send(200, self.server.account.result)
+            if query == "page":
+                self.server.viewed.set()
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "0")
@@ -170,12 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _may_ask(self) -> bool:
         return self.server.may_ask(self.headers.get("Authorization", ""))
-
-    def _status(self, *, is_page: bool) -> None:
-        document = self.server.account.document()
-        self._send(200, json.dumps(document).encode())
-        if is_page:
-            self.server.watch(has_ended=document["exit_code"] is not None)
 
     def _fail(self, code: int, error: str) -> None:
         self._send(code, json.dumps({"schema": 1, "ok": False, "error": error}).encode())
