@@ -1,4 +1,4 @@
-"""Tables for people: a row for each thing, aligned columns, and money. Pure."""
+"""Tables for people: a row for each thing, aligned columns. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
-
-UNKNOWN = "?"
 
 
 def table_lines(rows: Sequence[Mapping[str, str]], numbers: Container[str] = ()) -> list[str]:
@@ -21,10 +19,3 @@ def table_lines(rows: Sequence[Mapping[str, str]], numbers: Container[str] = ())
 
 def _cell(text: str, width: int, *, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
-
-
-def dollars(amount: float | None) -> str:
-    """US dollars for people: `$12.60`, `$0.084`; `?` where nobody has told."""
-    if amount is None:
-        return UNKNOWN
-    return f"${amount:.2f}" if amount >= 1 or not amount else f"${amount:.3f}"

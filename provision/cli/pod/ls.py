@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from provision.pods.cloud import Cloud, Pod
     from provision.pods.lease import Lease
 
-NONE = "-"
+NONE, UNKNOWN = "-", "?"
 
 
 @click.command("ls")
@@ -71,7 +71,7 @@ def _state(pod: Pod) -> str:
 
 
 def _lines(cloud: Cloud, pods: Sequence[Pod], now: float) -> list[str]:
-    from provision.cli.tables import UNKNOWN, dollars, table_lines
+    from provision.cli.tables import table_lines
     from provision.progress import duration_text
 
     if not pods:
@@ -87,12 +87,18 @@ def _lines(cloud: Cloud, pods: Sequence[Pod], now: float) -> list[str]:
                 "age": UNKNOWN if age is None else duration_text(age),
                 "deadline": _deadline(lease, now),
                 "machine": shown(pod.machine) or NONE,
-                "an hour": dollars(pod.price),
-                "so far": dollars(_cost(pod, now)),
+                "an hour": _money(pod.price),
+                "so far": _money(_cost(pod, now)),
                 "volume": shown(pod.volume_id) or NONE,
             }
         )
     return table_lines(rows, {"age", "an hour", "so far"})
+
+
+def _money(amount: float | None) -> str:
+    from provision.pods.bill import money
+
+    return UNKNOWN if amount is None else money(amount)
 
 
 def _deadline(lease: Lease | None, now: float) -> str:

@@ -107,10 +107,10 @@ def content_text(content: Content, now: float) -> str:
 
 def volume_text(volume: NetworkVolume, price: float) -> str:
     """For people: id, name, size, where, and USD a month."""
-    from provision.cli.tables import dollars
+    from provision.pods.bill import money
 
     name = f" `{shown(volume.name)}`" if volume.name else ""
-    return f"{shown(volume.id)}{name}: {volume.size} GB in {shown(volume.datacenter)}, {dollars(price)} a month"
+    return f"{shown(volume.id)}{name}: {volume.size} GB in {shown(volume.datacenter)}, {money(price)} a month"
 
 
 def volume_document(volume: NetworkVolume, price: float) -> dict[str, Any]:

@@ -43,8 +43,9 @@ def command(manifests: str, cloud: str | None, output: str) -> None:
 
 
 def _lines(cloud: Cloud, volumes: Sequence[NetworkVolume], known: Mapping[str, Sequence[Content]]) -> list[str]:
-    from provision.cli.tables import dollars, table_lines
+    from provision.cli.tables import table_lines
     from provision.cli.volume.known import content_text
+    from provision.pods.bill import money
 
     now = time.time()
     rows = [
@@ -53,7 +54,7 @@ def _lines(cloud: Cloud, volumes: Sequence[NetworkVolume], known: Mapping[str, S
             "name": shown(volume.name),
             "size": f"{volume.size} GB",
             "data center": shown(volume.datacenter),
-            "a month": dollars(cloud.volume_price(volume.size)),
+            "a month": money(cloud.volume_price(volume.size)),
             "holds": "; ".join(content_text(content, now) for content in known[volume.id]) or "-",
         }
         for volume in volumes
@@ -61,7 +62,7 @@ def _lines(cloud: Cloud, volumes: Sequence[NetworkVolume], known: Mapping[str, S
     total = sum(cloud.volume_price(volume.size) for volume in volumes)
     if not rows:
         return [f"there are no volumes at {cloud.name}"]
-    return [*table_lines(rows, {"size", "a month"}), f"in all: {dollars(total)} a month"]
+    return [*table_lines(rows, {"size", "a month"}), f"in all: {money(total)} a month"]
 
 
 def _documents(known: Sequence[Content]) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from provision.crew import Stop
-from provision.errors import CloudRefused, CloudUnavailable, InputError
+from provision.errors import CloudRefused, CloudUnavailable, InputError, without_secrets
 from provision.names import shown
 from provision.pods import job
 from provision.pods.cloud import ByHand, Datacenter, Kind, LogLine, Offer, Pod, Request, State, Stock
@@ -194,7 +194,7 @@ class Local:
 
     def requests(self, order: Order) -> list[Request]:
         """As Cloud: what would be run, with all but plain settings of ours masked."""
-        env = {name: value if name in _PLAIN else "***" for name, value in sorted(order.env.items())}
+        env = {name: without_secrets(value) if name in _PLAIN else "***" for name, value in sorted(order.env.items())}
         body = {"name": order.name, "command": list(order.command), "env": env, "volume": order.volume.id}
         return [Request(method="START", url=f"file://{self._pods}/", body=json.dumps(body, indent=2))]
 
