@@ -28,7 +28,7 @@ def test_what_is_escaped_arrives_in_the_pod_as_it_was(cloud, text):
     args = json.dumps({"cmd": ["sh", "-c", 'printf %s "$TEXT" > "$V/part" && mv "$V/part" "$V/text"; exec sleep 100']})
     sent = (
         SDK_112_CPU.replace("VOLUME", volume.id).replace("ARGS", escaped(args)).replace("VALUE", escaped(text))
-        .replace("NAME", escaped(text)).replace("env: [", 'env: [{ key: "V", value: "/workspace" }, ')
+        .replace("NAME", escaped(f"n{text}")).replace("env: [", 'env: [{ key: "V", value: "/workspace" }, ')
     )  # fmt: skip
     told = query(cloud, sent).json["data"]["deployCpuPod"]
 
@@ -37,7 +37,7 @@ def test_what_is_escaped_arrives_in_the_pod_as_it_was(cloud, text):
     until((volume.folder / "text").exists)
     assert (volume.folder / "text").read_bytes().decode() == text
     [pod] = query(cloud, "{ myself { pods { name dockerArgs desiredStatus } } }").json["data"]["myself"]["pods"]
-    assert pod == {"name": text, "dockerArgs": args, "desiredStatus": "RUNNING"}
+    assert pod == {"name": f"n{text}", "dockerArgs": args, "desiredStatus": "RUNNING"}
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\nb", "a\\qb", "a\\", "\x00"])
