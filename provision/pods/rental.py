@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
-from provision.errors import CloudUnavailable, Interrupted, NoCapacity, PodLost, ProvisionError
+from provision.errors import CloudUnavailable, Interrupted, NoCapacity, PodError, PodLost, ProvisionError
 from provision.names import shown
 from provision.pods.choice import price_text
 from provision.pods.cloud import State
@@ -51,31 +51,41 @@ class Wanted:
     heard: Callable[[Pod], Heard]
 
 
-class Rental:
-    """One pod at a time, until the work is done. `attempts` is all that was asked for; `left` was left to itself."""
+class Tenancy:
+    """All pods that are asked for in one go. `attempts` is what was asked for; `left` is a pod left to itself."""
 
-    def __init__(self, renting: Renting, wanted: Wanted) -> None:
-        self._renting, self._cloud, self._wanted = renting, renting.cloud, wanted
-        self._candidates = list(wanted.candidates)
+    def __init__(self, renting: Renting) -> None:
+        self._renting, self._cloud = renting, renting.cloud
         self._current: Pod | None = None
         self.attempts: list[Attempt] = []
         self.left: Pod | None = None
 
-    def run(self, work: Callable[[Pod], T]) -> T:
-        """What `work` gives, called with a pod that has come up. A pod that it finds lost is replaced, a few times.
-
-        Every pod is given back before this returns or raises, but for the one that `Renting.leave` lets go on.
+    def attend(self, pod: Pod, work: Callable[[Pod], T]) -> T:
+        """What `work` gives, called with a pod that was rented before, which is then given back as any other.
 
         Raises:
             PodNotReturned: before all else.
-            NoCapacity, CloudRefused, CloudUnavailable: no pod can be had.
-            PodLost: too many were lost.
         """
+        now = self._renting.clock()
+        age = 0.0 if pod.began is None else max(0.0, self._renting.now() - pod.began)
+        attempt = Attempt(name=pod.name, sent=now - age, pods={pod.id: pod}, is_answered=True, certain_at=now)
+        self.attempts.append(attempt)
+        self._current = pod
+        return self._guarded(lambda: work(pod))
+
+    def keep(self, pod: Pod) -> None:
+        """Leave `pod` to itself: it gives itself back when it is done, or at its deadline."""
+        for attempt in self.attempts:
+            if pod.id in attempt.pods:
+                attempt.kept, self.left = pod.id, pod
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """What `work` gives. Whatever comes in between, every pod is then given back, but for one that is left."""
         failure: BaseException | None = None
         try:
             try:
                 self._renting.interrupts.heed()
-                return self._worked(work)
+                return work()
             finally:
                 self._renting.interrupts.shield()
         except (KeyboardInterrupt, Interrupted) as error:
@@ -87,12 +97,6 @@ class Rental:
             raise
         finally:
             return_all(self._renting, self.attempts, failure)
-
-    def keep(self, pod: Pod) -> None:
-        """Leave `pod` to itself: it gives itself back when it is done, or at its deadline."""
-        for attempt in self.attempts:
-            if pod.id in attempt.pods:
-                attempt.kept, self.left = pod.id, pod
 
     def _ask_to_leave(self) -> None:
         """Whatever goes wrong with the question, the answer is no."""
@@ -109,6 +113,35 @@ class Rental:
         if is_left:
             self.keep(pod)
 
+    def _return_so_far(self) -> None:
+        """Give back what there is: one that only seems lost would go on costing money."""
+        self._renting.interrupts.shield()
+        return_all(self._renting, self.attempts)
+        self._renting.interrupts.heed()
+        if self._renting.interrupts.count:
+            raise KeyboardInterrupt
+
+
+class Rental(Tenancy):
+    """One pod at a time, until the work is done."""
+
+    def __init__(self, renting: Renting, wanted: Wanted) -> None:
+        super().__init__(renting)
+        self._wanted = wanted
+        self._candidates = list(wanted.candidates)
+
+    def run(self, work: Callable[[Pod], T]) -> T:
+        """What `work` gives, called with a pod that has come up. A pod that it finds lost is replaced, a few times.
+
+        Every pod is given back before this returns or raises, but for the one that `Renting.leave` lets go on.
+
+        Raises:
+            PodNotReturned: before all else.
+            NoCapacity, CloudRefused, CloudUnavailable: no pod can be had.
+            PodLost: too many were lost.
+        """
+        return self._guarded(lambda: self._worked(work))
+
     def _worked(self, work: Callable[[Pod], T]) -> T:
         for left in reversed(range(self._renting.again + 1)):
             pod = self._come_up()
@@ -120,16 +153,8 @@ class Rental:
                 if not left or self._renting.now() >= self._wanted.deadline:
                     raise
                 self._renting.tell(f"{error.message}; another is rented, which goes on where it stopped")
-                self._return_lost()
+                self._return_so_far()
         raise AssertionError("unreachable")
-
-    def _return_lost(self) -> None:
-        """Give back what there is so far: one that only seems lost would go on costing money."""
-        self._renting.interrupts.shield()
-        return_all(self._renting, self.attempts)
-        self._renting.interrupts.heed()
-        if self._renting.interrupts.count:
-            raise KeyboardInterrupt
 
     def _come_up(self) -> Pod:
         """A pod whose container runs."""
@@ -140,7 +165,7 @@ class Rental:
             self._candidates = [*self._candidates[1:], *self._candidates[:1]]  # another one first
             if left:
                 self._renting.tell(f"pod {shown(pod.id)} does not come up; it is given back, and another is tried")
-                self._return_lost()
+                self._return_so_far()
         raise PodLost(
             f"no pod came up: {self._renting.hosts} were tried, {duration_text(self._renting.come_up)} each",
             hint="see whether the image can be pulled there, or try another machine: --gpu any",
@@ -155,7 +180,7 @@ class Rental:
                 return True
             try:
                 seen = self._cloud.pod(pod.id)
-            except CloudUnavailable as error:
+            except PodError as error:
                 self._renting.sleep(min(max(self._renting.look, error.retry_after or 0.0), self._renting.come_up))
                 continue
             may_run = seen is not None and seen.is_up
@@ -230,7 +255,7 @@ class Rental:
             at = self._renting.clock()
             try:
                 listed = self._cloud.pods()
-            except CloudUnavailable as error:
+            except PodError as error:
                 looks += 1
                 self._renting.sleep(self._renting.patience.wait(min(looks, 16), error.retry_after))
                 continue
@@ -247,7 +272,7 @@ class Rental:
     def _return_surplus(self, pods: Sequence[Pod]) -> None:
         """Both of two requests took effect. That it is gone is seen to in the end; it need not cost until then."""
         for pod in pods:
-            with suppress(CloudUnavailable):
+            with suppress(PodError):
                 self._cloud.delete_pod(pod.id)
 
     def _no_capacity(self, waited: float) -> NoCapacity:

@@ -1,0 +1,186 @@
+"""Carrying out an errand: rent, watch, bring back the result, give back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from provision.errors import ExitCode, Interrupted, PodError, ProvisionError
+from provision.pods.bill import Bill, bill_of
+from provision.pods.errand import STATUS_PORT, order_for
+from provision.pods.job import PORT, TOKEN
+from provision.pods.lease import lease_of, new_lease
+from provision.pods.mirror import Mirror
+from provision.pods.rental import Rental, Tenancy, Wanted
+from provision.pods.result import read_result, result_of
+from provision.pods.watching import Vigilance, Watch
+from provision.pods.ways import Endpoint, Log, Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from provision.hubs.http.pools import Pools
+    from provision.pods.cloud import Offer, Order, Pod
+    from provision.pods.errand import Errand
+    from provision.pods.job import Task
+    from provision.pods.rental import Heard
+    from provision.pods.result import Result
+    from provision.pods.returning import Renting
+    from provision.pods.ways import Way
+    from provision.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eyes:
+    """How pods are seen from here. `marker` reads a file of the volume (None where there is none), where that can be
+    done from here. `label` is for one of several pods that share `progress`: see `Mirror`.
+    """
+
+    pools: Pools
+    progress: Progress
+    tell: Callable[[str], None]
+    marker: Callable[[str], bytes | None] | None = None
+    label: str = ""
+    vigilance: Vigilance = field(default_factory=Vigilance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What came of an errand. `result` is there once the job has ended, however it did; `error` is what went wrong
+    outside of it, and may be there as well: the pod is not given back. `left` is a pod that goes on by itself.
+    """
+
+    result: Result | None
+    bill: Bill
+    error: ProvisionError | None = None
+    left: Pod | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says when this is all: what went wrong outside, else how the job has ended."""
+        if self.error is not None:
+            return self.error.exit_code
+        return ExitCode.DONE if self.result is None else self.result.exit_code
+
+
+class Watched:
+    """One pod of a lease, seen by `eyes`."""
+
+    def __init__(self, renting: Renting, eyes: Eyes, pod: Pod, *, port: int, token: str) -> None:
+        self._endpoint = Endpoint(renting.cloud, eyes.pools, pod, port=port, token=token)
+        ways: list[Way] = [self._endpoint, Log(renting.cloud, pod)]
+        if eyes.marker is not None:
+            ways.append(Marker(eyes.marker, pod))
+        self._mirror = Mirror(eyes.progress, eyes.tell, eyes.label)
+        self._watch = Watch(renting, pod, ways, self._mirror.show, eyes.vigilance)
+
+    def heard(self) -> Heard:
+        """As `Watch.heard`."""
+        return self._watch.heard()
+
+    def to_its_end(self, deadline: float, task: Task) -> Result:
+        """What came of the job for `task`, which has to have ended by `deadline`, time of day.
+
+        Raises:
+            PodLost: see `Watch.until_ended`.
+        """
+        try:
+            status = self._watch.until_ended(deadline)
+        finally:
+            self._mirror.end()
+        text = self._watch.result()
+        self._watch.taken()
+        if text is None:
+            return result_of(status, task)
+        try:
+            result = read_result(text, task)
+        except PodError:
+            return result_of(status, task)
+        return result if result.lease == status.lease else result_of(status, task)
+
+
+def carry_out(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
+    """Do `errand` in a rented pod, and give it back. Errors that come once something may have been rented are told in
+    the ending, so that the bill is known in any case.
+
+    Raises:
+        InputError: it is more than a pod can be handed.
+    """
+    rented = _rental(renting, errand, eyes)
+    return _ended(renting, rented.rental, lambda take: rented.rental.run(lambda pod: take(rented.worked(pod))))
+
+
+def send_off(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
+    """Rent a pod for `errand`, see that it has come up, and leave it to itself.
+
+    Raises:
+        InputError: as `carry_out`.
+    """
+    rental = _rental(renting, errand, eyes).rental
+    return _ended(renting, rental, lambda _: rental.run(rental.keep))
+
+
+def attend(renting: Renting, eyes: Eyes, pod: Pod, task: Task) -> Ending:
+    """Watch a pod that was rented before to the end of its job, and give it back; errors are told in the ending.
+
+    How its status is reached is read from its environment: no more is needed than the key of its cloud.
+    """
+    lease, token = lease_of(pod.name), pod.env.get(TOKEN, "")
+    port = pod.env.get(PORT, "")
+    watched = Watched(renting, eyes, pod, port=int(port) if port.isdecimal() else STATUS_PORT, token=token)
+    deadline = lease.deadline if lease is not None else math.inf
+    tenancy = Tenancy(renting)
+    return _ended(
+        renting, tenancy, lambda take: tenancy.attend(pod, lambda _: take(watched.to_its_end(deadline, task)))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rented:
+    """A rental for an errand, and what is seen of its pods, by id."""
+
+    rental: Rental
+    errand: Errand
+    watched: Callable[[Pod], Watched]
+
+    def worked(self, pod: Pod) -> Result:
+        return self.watched(pod).to_its_end(self.errand.deadline, self.errand.job.task)
+
+
+def _rental(renting: Renting, errand: Errand, eyes: Eyes) -> _Rented:
+    new_order(renting, errand, errand.candidates[0])  # what cannot be sent is known before anything is rented
+    seen: dict[str, Watched] = {}
+
+    def watched(pod: Pod) -> Watched:
+        if pod.id not in seen:
+            seen[pod.id] = Watched(renting, eyes, pod, port=errand.port, token=errand.token)
+        return seen[pod.id]
+
+    wanted = Wanted(
+        order_of=lambda offer: new_order(renting, errand, offer),
+        candidates=errand.candidates,
+        deadline=errand.deadline,
+        heard=lambda pod: watched(pod).heard(),
+    )
+    return _Rented(Rental(renting, wanted), errand, watched)
+
+
+def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result], None]], object]) -> Ending:
+    """The ending of `run`, which is given who takes the result, as soon as there is one."""
+    results: list[Result] = []
+    error: ProvisionError | None = None
+    try:
+        run(results.append)
+    except ProvisionError as failure:
+        error = failure
+    except KeyboardInterrupt:
+        error = Interrupted("interrupted", hint="run the same command again; it resumes")
+    bill = bill_of(tenancy.attempts, renting.clock())
+    return Ending(result=results[-1] if results else None, bill=bill, error=error, left=tenancy.left)
+
+
+def new_order(renting: Renting, errand: Errand, offer: Offer) -> Order:
+    """An order under a name of its own, for a pod that may live until the errand's deadline."""
+    now = renting.now()
+    return order_for(errand, new_lease(errand.project, now, errand.deadline - now, renting.nonce()), offer)
