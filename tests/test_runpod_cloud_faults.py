@@ -181,3 +181,32 @@ def test_a_mistake_of_the_stand_ins_is_not_kept_quiet():
         ask(cloud, "GET", "/v2/catalog/cpus")
     with pytest.raises(AttributeError):
         cloud.close()
+
+
+def test_a_request_without_an_answer_may_take_effect_later(cloud):
+    cloud.faults.on("create", "late", seconds=0.1)
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        ask(cloud, "POST", "/v2/pods", order(name="late"))
+    assert not cloud.pods
+    until(lambda: [pod.order.name for pod in cloud.pods] == ["late"])
+
+
+def test_a_request_to_delete_may_be_answered_and_nothing_happens(cloud):
+    pod = rent(cloud)
+    cloud.faults.on("*", "lie", times=2)
+    assert ask(cloud, "GET", f"/v2/pods/{pod}").status == 200
+    assert ask(cloud, "DELETE", f"/v2/pods/{pod}").status == 204
+    terminate = f'mutation {{ podTerminate(input: {{podId: "{pod}"}}) }}'
+    assert query(cloud, terminate).json == {"data": {"podTerminate": None}}
+    assert ask(cloud, "GET", f"/v2/pods/{pod}").status == 200
+    assert ask(cloud, "DELETE", f"/v2/pods/{pod}").status == 204
+    assert ask(cloud, "GET", f"/v2/pods/{pod}").status == 404
+
+
+def test_a_new_pod_may_not_be_known_everywhere_at_once(cloud):
+    cloud.dials.known_seconds = 0.2
+    pod = rent(cloud)
+    assert ask(cloud, "GET", f"/v2/pods/{pod}").status == 404
+    assert ask(cloud, "GET", "/v2/pods").json == {"pods": []}
+    assert [one.id for one in cloud.pods] == [pod]
+    until(lambda: ask(cloud, "GET", f"/v2/pods/{pod}").status == 200)

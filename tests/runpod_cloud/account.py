@@ -30,6 +30,7 @@ class Dials:
     runtime_seconds: from its first process until a pod's runtime is told.
     edge_seconds: after the rent, in which the proxy does not know the pod yet.
     proxy_seconds: how long the proxy waits for a pod to answer.
+    known_seconds: after the rent, in which a pod is not told of.
     gone_seconds: how long a deleted pod is still told of, as TERMINATED.
     terminate_after_works: whether `terminateAfter` is honoured; by default it is accepted, and nothing happens.
     is_graphql_retired: GraphQL answers 410.
@@ -41,6 +42,7 @@ class Dials:
     runtime_seconds: float = 0.0
     edge_seconds: float = 0.0
     proxy_seconds: float = 100.0
+    known_seconds: float = 0.0
     gone_seconds: float = 0.0
     terminate_after_works: bool = False
     is_graphql_retired: bool = False
@@ -162,7 +164,8 @@ class Account:
             for pod in list(self.pods.values()):
                 if pod.gone is not None and time.monotonic() - pod.gone >= self.dials.gone_seconds:
                     self.former.append(self.pods.pop(pod.id))
-            return list(self.pods.values())
+            now = time.monotonic()
+            return [pod for pod in self.pods.values() if now - pod.rented >= self.dials.known_seconds]
 
     def terminate(self, pod_id: str) -> None:
         """Give it back."""

@@ -98,12 +98,15 @@ class RunPodCloud:
     @property
     def pods(self) -> list[Pod]:
         """The pods that are rented now."""
-        return [pod for pod in self.account.listed() if pod.gone is None]
+        self.account.listed()  # those that are over go
+        with self.account.lock:
+            return [pod for pod in self.account.pods.values() if pod.gone is None]
 
     @property
     def all_pods(self) -> list[Pod]:
         """Those that are gone too, oldest first."""
-        return sorted([*self.account.former, *self.account.listed()], key=lambda pod: pod.rented)
+        with self.account.lock:
+            return sorted([*self.account.former, *self.account.pods.values()], key=lambda pod: pod.rented)
 
     def asked(self, *operations: str) -> list[Request]:
         """The requests for these operations (ids of v2, fields of GraphQL), in their order."""

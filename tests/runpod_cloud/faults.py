@@ -37,8 +37,10 @@ GROUPS = {
     "list": ("listPods", "myself"),
 }
 
-DOINGS = ("cut", "hang", "slow", "torn")
-"""The connection ends without an answer; the same after `seconds`; the answer comes after `seconds`; half of it."""
+DOINGS = ("cut", "hang", "slow", "torn", "late", "lie")
+"""The connection ends without an answer; the same after `seconds`; the answer comes after `seconds`; half of it comes;
+the connection ends, and the request takes effect after `seconds`; a request to delete is answered, and nothing happens.
+"""
 
 MISFORTUNES = ("bad-host", "crash", "vanish", "exit", "unmount", "late-mount")
 """Its process never starts; it is killed, and started again; the pod is gone; it stops; its volume is away after
@@ -83,7 +85,7 @@ ANSWERS: dict[str, Callable[[str], Answer]] = {
 PASSING = ("cut", "hang", "slow", "torn", "429", "500", "503", "page200", "page502", "page520", "page524")
 """What goes away when one asks again."""
 
-UNLUCKY = ("capacity", "capacity-resources", "capacity-none", "null", "empty", *MISFORTUNES)
+UNLUCKY = ("late", "capacity", "capacity-resources", "capacity-none", "null", "empty", *MISFORTUNES)
 """What may happen to a request for a pod, beside that."""
 
 
@@ -108,6 +110,8 @@ class Fault:
         if self.times == 0 or self.by not in ("", by) or not {"*", operation} & {*self.operations}:
             return False
         if self.is_misfortune and operation not in GROUPS["create"]:
+            return False
+        if self.kind == "lie" and operation not in GROUPS["delete"]:
             return False
         self.times = None if self.times is None else self.times - 1
         return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from runpod_cloud import queries, rest
-from runpod_cloud.answers import Answer, RefusedError, graphql_error, page, problem
+from runpod_cloud.answers import Answer, RefusedError, document, graphql_error, page, problem
 from runpod_cloud.faults import ANSWERS, GROUPS, Fault
 from runpod_cloud.logs import events
 
@@ -176,6 +176,11 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.cloud.faults.pick(request.operation, request.by)
         if fault is None or fault.is_misfortune:
             return cast("Answer | rest.Stream", honest(request, fault))
+        if fault.kind == "lie":
+            return document({"data": {field_name: None}}) if field_name else Answer(status=204)
+        if fault.kind == "late":
+            self.cloud.later(fault.seconds, lambda: honest(request, None))
+            raise CutError
         if fault.kind in ("hang", "slow"):
             self.cloud.closed.wait(0 if fault.after else fault.seconds)
         answer = honest(request, None) if fault.after or fault.kind in ("slow", "torn") else Answer()
