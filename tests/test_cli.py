@@ -9,12 +9,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import hub_folder
 import pytest
 from small_volume import DATA, TARGET, filled_volume, lock_of
 from volume_material import promised
 
-from provision.cli import COMMANDS, run
+from provision.cli import COMMANDS, cli, run
+from provision.cli.groups import Group
 from provision.errors import ExitCode
 from provision.lock import Lock, LockedModel, dumps
 from provision.resolution import model_meaning
@@ -22,14 +24,24 @@ from provision.resolution import model_meaning
 DOCS = Path(__file__).parent.parent
 
 
+def every_command() -> list[str]:
+    """All commands as people write them, those of groups too: `pod ls`."""
+    words = []
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        inside = command.modules if isinstance(command, Group) else ()
+        words += [name, *(f"{name} {other}" for other in inside)]
+    return words
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     return filled_volume(tmp_path / "volume")
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda c: " ".join(c) or "provision")
-def test_every_command_has_help_for_itself_and_each_option(command: list[str], capsys: pytest.CaptureFixture[str]):
-    assert run([*command, "--help"]) == ExitCode.DONE
+@pytest.mark.parametrize("command", ["", *every_command()], ids=lambda words: words or "provision")
+def test_every_command_has_help_for_itself_and_each_option(command: str, capsys: pytest.CaptureFixture[str]):
+    assert run([*command.split(), "--help"]) == ExitCode.DONE
 
     shown = capsys.readouterr().out
     assert "Usage: provision" in shown
@@ -47,10 +59,14 @@ def test_help_shows_the_table_of_exit_codes(capsys: pytest.CaptureFixture[str]):
     )
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_appears_in_the_docs(page: str, command: str):
-    assert f"provision {command}" in (DOCS / page).read_text(encoding="utf-8")
+def test_every_command_appears_in_the_readme(command: str):
+    assert f"provision {command}" in (DOCS / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", every_command())
+def test_every_command_appears_in_the_docs(command: str):
+    assert f"provision {command}" in (DOCS / "docs/commands.md").read_text(encoding="utf-8")
 
 
 def test_every_exit_code_appears_in_the_docs():

@@ -164,7 +164,12 @@ def test_what_is_on_volumes_is_known_from_proofs_and_where_they_are_folders_from
     proven, filled = made(capsys, "proven", "--size", "50G"), made(capsys, "filled", "--size", "60G")
     (machine / "volumes" / filled).rmdir()
     filled_volume(machine / "volumes" / filled)
-    proof = {"volume": {"id": proven}, "projects": ["wan22"], "verify": {"ok": True}, "ended": 1_790_000_000.0}
+    proof = {
+        "schema": 1, "volume": {"id": proven}, "locks": {"wan22": "0" * 64}, "exit_code": 0, "ended": 1_790_000_000.0,
+        "verify": {"ok": True},
+    }  # fmt: skip
+    earlier = proof | {"ended": 1_780_000_000.0, "verify": {"ok": False}}
+    (tmp_path / "manifests/a.proof.json").write_text(json.dumps(earlier))
     (tmp_path / "manifests/wan22.proof.json").write_text(json.dumps(proof))
     (tmp_path / "manifests/other.proof.json").write_text('{"volume": ')
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +9,10 @@ from provision.errors import InputError, LockUnreadable, VolumeError
 from provision.names import nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from provision.pods.cloud import Cloud, NetworkVolume
-
-PROOFS = "*.proof.json"
-_LIMIT = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +45,7 @@ def contents(cloud: Cloud, volumes: Iterable[NetworkVolume], manifests: Path) ->
     """What is known to be on each of `volumes`, by its id: from the proofs beside the manifests, and, where a volume is
     a folder of this machine, from the locks that fills have left on it.
     """
-    proven: dict[str, dict[str, Content]] = {}
-    for volume_id, content in _proven(manifests):
-        known = proven.setdefault(volume_id, {})
-        standing = known.get(content.project)
-        if standing is None or (standing.at or 0) <= (content.at or 0):
-            known[content.project] = content
+    proven = _proven(manifests)
     return {
         volume.id: sorted(
             {**_lying(cloud, volume), **proven.get(volume.id, {})}.values(), key=lambda content: content.project
@@ -63,22 +54,18 @@ def contents(cloud: Cloud, volumes: Iterable[NetworkVolume], manifests: Path) ->
     }
 
 
-def _proven(manifests: Path) -> Iterator[tuple[str, Content]]:
-    """What each proof says. One that is not understood says nothing: they are for people, and this decides nothing."""
-    for path in sorted(manifests.glob(PROOFS)):
-        try:
-            with path.open("rb") as stream:
-                document = json.loads(stream.read(_LIMIT))
-            yield from _said(document)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            continue
+def _proven(manifests: Path) -> dict[str, dict[str, Content]]:
+    """What the last proof of each project on each volume says."""
+    from provision.pods.proof import proofs_in
 
-
-def _said(document: dict[str, Any]) -> Iterator[tuple[str, Content]]:
-    ok, at = document["verify"]["ok"], float(document["ended"])
-    for project in document["projects"]:
-        name = project if isinstance(project, str) else project["project"]
-        yield str(document["volume"]["id"]), Content(project=str(name), ok=bool(ok), at=at)
+    found: dict[str, dict[str, Content]] = {}
+    for proof in reversed(proofs_in(manifests)):
+        for project in proof.locks:
+            content = Content(project=project)
+            if proof.verify is not None:
+                content = Content(project=project, ok=proof.verify.get("ok") is True, at=proof.ended)
+            found.setdefault(proof.volume_id, {})[project] = content
+    return found
 
 
 def _lying(cloud: Cloud, volume: NetworkVolume) -> dict[str, Content]:
