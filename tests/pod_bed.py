@@ -1,4 +1,5 @@
-"""A cloud that does as it is told, on a clock of its own, and that fails at any moment, before or after taking effect."""
+# ruff: noqa: ARG002 - the protocol's shape
+"""A cloud that does as it is told, on a clock of its own, and fails at any moment, before or after taking effect."""
 
 from __future__ import annotations
 
@@ -170,6 +171,7 @@ class Bed:
     interrupts: Interrupts = field(default_factory=Interrupts)
     options: dict[str, Any] = field(default_factory=dict)
     candidates: Sequence[Offer] = (CHEAP, LARGE, GPU)
+    life: float = 3600.0
 
     def __post_init__(self) -> None:
         self.cloud = ScriptedCloud(self.time, self.points)
@@ -200,7 +202,7 @@ class Bed:
 
     def order_of(self, offer: Offer) -> Order:
         self.points.pass_by("order")
-        lease = new_lease("p", self.time.now(), 3600, self.nonce())
+        lease = new_lease("p", self.time.now(), self.life, self.nonce())
         return Order(
             name=str(lease), image="python:3.12-slim", command=("sh",), env={}, offer=offer, volume=VOLUME,
             mount="/workspace", port=8000, disk=10, deadline=lease.deadline,
@@ -212,7 +214,7 @@ class Bed:
 
     def rental(self) -> Rental:
         wanted = Wanted(
-            order_of=self.order_of, candidates=self.candidates, deadline=START + 3600, heard=self.hear
+            order_of=self.order_of, candidates=self.candidates, deadline=START + self.life, heard=self.hear
         )  # fmt: skip
         return Rental(self.renting, wanted)
 

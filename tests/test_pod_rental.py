@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001, ARG002, ARG005 - the shapes of calls
 """Rentals: every pod that was ever asked for is gone in the end, whatever failed or came in between."""
 
 from __future__ import annotations
@@ -318,7 +319,7 @@ def test_a_request_that_nobody_knows_the_effect_of_is_told_like_a_pod() -> None:
             raise CloudUnavailable("gateway timeout")
 
     bed.points.at = at
-    with pytest.raises(PodNotReturned, match="may have been rented, at 0.06 USD an hour") as caught:
+    with pytest.raises(PodNotReturned, match=r"may have been rented, at 0\.06 USD an hour") as caught:
         bed.run()
     assert "provision pod ls" in caught.value.hint
 
@@ -354,6 +355,21 @@ def test_a_question_that_fails_is_answered_with_no(trouble: BaseException) -> No
     with pytest.raises(Interrupted):
         bed.run()
 
+    assert bed.cloud.there == {}
+
+
+def test_an_interrupt_while_a_lost_pod_is_given_back_is_not_forgotten() -> None:
+    def at(_number: int, name: str) -> None:
+        if name == "delete: before" and len(bed.cloud.orders) == 1:
+            bed.interrupts.handler(signal.SIGINT, None)
+
+    bed = Bed()
+    bed.points.at = at
+
+    with pytest.raises(KeyboardInterrupt):
+        bed.rental().run(lambda pod: (_ for _ in ()).throw(PodLost("gone")))
+
+    assert len(bed.cloud.orders) == 1
     assert bed.cloud.there == {}
 
 
@@ -452,7 +468,7 @@ class Tracer:
 
 
 STRIDE = int(os.environ.get("PROVISION_TEST_STRIDE", "7"))
-"""Every so manieth instruction is interrupted; 1 in the full run."""
+"""One instruction in so many is interrupted; 1 in the full run."""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
