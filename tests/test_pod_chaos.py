@@ -1,0 +1,175 @@
+"""Chaos: the real renter fills against a RunPod where anything goes wrong, with real pods; the laws hold all the same.
+
+After the end no pod is left, unless the renter says so as loudly as it can (exit 9, with the pod's id); after the
+deadline none is left but one that never ran. No final name ever holds wrong bytes, and nobody says done who is not.
+PROVISION_TEST_CHAOS is how many seeds are tried.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import fill_bed
+import pod_renter
+import pytest
+from hub_kinds import HUGGINGFACE
+from misbehaving_hub import MisbehavingHub
+from pod_renter import TOKEN, Plan, Told, carried_out, document
+from runpod_bed import until
+from runpod_cloud import Pod, RunPodCloud, Timing, Volume
+
+from provision.errors import ExitCode
+from provision.lock import dumps
+from provision.serve.folder import Folder
+
+SEEDS = range(int(os.environ.get("PROVISION_TEST_CHAOS", "2")))
+KILLS = range(int(os.environ.get("PROVISION_TEST_CHAOS_KILLS", "1")))
+FILES = (fill_bed.SMALL, fill_bed.PLAIN)
+SLACK = 20.0
+"""Seconds after a deadline in which a pod ends its work and gives itself back, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    root = fill_bed.build(tmp_path_factory.mktemp("hub"), FILES)
+    with MisbehavingHub(Folder(root)) as hub:
+        yield hub
+
+
+@contextmanager
+def rented(hub):
+    """A RunPod with a volume, and a plan for it."""
+    with RunPodCloud() as cloud:
+        cloud.dials.timing = Timing(restart=0.3, grace=0.5)
+        cloud.image["PROVISION_PYTHON"] = sys.executable
+        volume = cloud.create_volume()
+        commit = hub.folder.repository("hf", fill_bed.NAME).snapshot().commit
+        lock = fill_bed.lock_of(HUGGINGFACE, commit, *map(fill_bed.file_of, FILES))
+        yield cloud, volume, Plan(
+            key=cloud.keys[0], base_url=cloud.url, pod_url=cloud.pod_url, volume=volume.id, lock=dumps(lock),
+            env={"HF_ENDPOINT": hub.endpoint},
+        )  # fmt: skip
+
+
+def check_bytes(volume: Volume) -> set[str]:
+    """Every final name holds what was promised; which there are."""
+    volume.mount()
+    found = {path.name: path.read_bytes() for path in (volume.folder / "models").glob("[!.]*")}
+    assert found.items() <= {(name, fill_bed.content(name)) for name in FILES}
+    return set(found)
+
+
+def check_words(cloud: RunPodCloud, told: str) -> None:
+    """No secret is said, by the renter or by a pod."""
+    logs = [pod.container.log.text for pod in cloud.all_pods]
+    for secret in (TOKEN, *cloud.keys, *(pod.key for pod in cloud.all_pods)):
+        assert not [text for text in (told, *logs) if secret in text]
+
+
+def has_run(pod: Pod) -> bool:
+    """Whether any process of it ever ran: one that did can give itself back."""
+    return pod.container.began is not None
+
+
+def check(cloud: RunPodCloud, volume: Volume, told: Told) -> None:
+    """The laws, at the end of one errand."""
+    left, code = list(cloud.pods), told.ending.exit_code
+    if code == ExitCode.POD_NOT_RETURNED:
+        assert {kind for operation, kind, _ in cloud.faults.told if operation in {"deletePod", "getPod", "listPods"}}
+    else:
+        assert not left
+    assert not [pod for pod in left if pod.id not in told.text and pod.order.name not in told.text]
+    there = check_bytes(volume)
+    if code == ExitCode.DONE:
+        assert there == set(FILES)
+    check_words(cloud, told.text)
+
+
+def test_without_chaos_a_volume_is_filled_and_its_pod_given_back(hub):
+    with rented(hub) as (cloud, volume, plan):
+        told = carried_out(plan)
+
+        assert told.ending.exit_code == ExitCode.DONE, told.text
+        assert check_bytes(volume) == set(FILES)
+        [charge] = cloud.bill()
+        assert charge.machine == "cpu3c-2-4"
+        cloud.assert_clean()
+        check_words(cloud, told.text)
+
+
+def test_what_cannot_be_given_back_is_named_and_goes_as_soon_as_it_can(hub):
+    with rented(hub) as (cloud, volume, plan):
+        cloud.faults.on("delete", "500", times=None)
+        told = carried_out(replace(plan, confirm=0.5))
+        [pod] = cloud.pods
+        assert told.ending.exit_code == ExitCode.POD_NOT_RETURNED
+        assert f"pod {pod.id} ({pod.order.name}) is not given back, and costs 0.06 USD an hour" in told.text
+        assert f"{cloud.url}/v2/pods/{pod.id}" in told.text
+
+        cloud.faults.clear()
+        until(lambda: not cloud.pods, seconds=20)
+        assert check_bytes(volume) == set(FILES)
+        cloud.assert_clean()
+
+
+def test_a_pod_that_only_it_can_give_back_is_no_failure(hub):
+    with rented(hub) as (cloud, _, plan):
+        cloud.faults.on("delete", "403", times=None, by="account")
+        assert carried_out(plan).ending.exit_code == ExitCode.DONE
+        cloud.assert_clean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_goes_wrong_no_pod_is_left_and_no_byte_is_wrong(hub, seed):
+    with rented(hub) as (cloud, volume, plan):
+        dice = random.Random(seed)
+        cloud.dials.known_seconds = dice.choice([0, 0, 0.5])
+        cloud.dials.edge_seconds = dice.choice([0, 0.5])
+        cloud.dials.gone_seconds = dice.choice([0, 0.3])
+        cloud.dials.proxy_seconds = 2.0
+        cloud.faults.chaos(seed=seed, rate=dice.choice([0.1, 0.2, 0.35]), seconds=0.5)
+        told = carried_out(plan)
+
+        check(cloud, volume, told)
+        cloud.faults.clear()
+        gone_by(cloud, time.time() + (plan.seconds + SLACK if cloud.pods else 0))
+        check_bytes(volume)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", KILLS)
+def test_a_renter_that_is_killed_leaves_a_pod_that_ends_itself(hub, seed):
+    with rented(hub) as (cloud, volume, plan):
+        dice = random.Random(seed)
+        cloud.faults.chaos(seed=seed, rate=0.1, seconds=0.5, unlucky=("late", "crash", "capacity", "null"))
+        brief = replace(plan, seconds=15)
+        deadline = time.time() + brief.seconds
+        with subprocess.Popen(
+            [sys.executable, pod_renter.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        ) as renter:
+            renter.stdin.write(document(brief))
+            renter.stdin.close()
+            until(lambda: cloud.requests or renter.poll() is not None, seconds=20)
+            time.sleep(dice.random() * 6)
+            renter.kill()
+        gone_by(cloud, deadline + SLACK)
+
+        check_bytes(volume)
+        check_words(cloud, "")
+
+
+def gone_by(cloud: RunPodCloud, end: float) -> None:
+    """By then no pod is left that has ever run, and no process of any other."""
+    while [pod for pod in cloud.pods if has_run(pod)] and time.time() < end:
+        time.sleep(0.05)
+    assert not [pod.order.name for pod in cloud.pods if has_run(pod)]
+    for pod in cloud.pods:  # a host that never started it, and a renter that has said so
+        cloud.account.terminate(pod.id)
+    cloud.assert_clean()
