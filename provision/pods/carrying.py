@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eyes:
     """How pods are seen from here. `marker` reads a file of the volume (None where there is none), where that can be
-    done from here. `label` is for one of several pods that share `progress`: see `Mirror`.
+    done from here. `label` is for one of several pods that share `progress`: see `Mirror`. `came_up` gets each pod that
+    is at work.
     """
 
     pools: Pools
@@ -43,6 +44,7 @@ class Eyes:
     marker: Callable[[str], bytes | None] | None = None
     label: str = ""
     vigilance: Vigilance = field(default_factory=Vigilance)
+    came_up: Callable[[Pod], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +145,10 @@ class _Rented:
     rental: Rental
     errand: Errand
     watched: Callable[[Pod], Watched]
+    came_up: Callable[[Pod], None]
 
     def worked(self, pod: Pod) -> Result:
+        self.came_up(pod)
         return self.watched(pod).to_its_end(self.errand.deadline, self.errand.job.task)
 
 
@@ -163,7 +167,7 @@ def _rental(renting: Renting, errand: Errand, eyes: Eyes) -> _Rented:
         deadline=errand.deadline,
         heard=lambda pod: watched(pod).heard(),
     )
-    return _Rented(Rental(renting, wanted), errand, watched)
+    return _Rented(Rental(renting, wanted), errand, watched, eyes.came_up)
 
 
 def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result], None]], object]) -> Ending:

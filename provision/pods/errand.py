@@ -87,6 +87,8 @@ def environment(errand: Errand, lease: Lease, offer: Offer) -> dict[str, str]:
         jobs.TOKEN: errand.token,
         jobs.PORT: str(errand.port),
         jobs.VOLUME: errand.mount,
+        jobs.VOLUME_ID: errand.volume.id,
+        jobs.MOUNTED: "mount",
         jobs.VOLUME_SIZE: f"{errand.volume.size}G",
         "PROVISION_GRACE": str(errand.grace),
         **({jobs.PACKAGE: errand.package} if errand.package else {}),

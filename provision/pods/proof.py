@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from provision.lock import dumps
@@ -67,6 +68,43 @@ def proof_document(
         "bill": bill_document(bill),
         "version": result.version,
     }
+
+
+def of_project(result: Result, project: str) -> Result:
+    """The part of `result` that is about one of its projects. Its exit code is that of the whole."""
+    return replace(result, fill=_fill_of(result.fill, project), verify=_verify_of(result.verify, project))
+
+
+def _fill_of(document: Mapping[str, Any] | None, project: str) -> dict[str, Any] | None:
+    if document is None:
+        return None
+    own = _own(document, project)
+    return own | {
+        "ok": not any(file.get("error") for file in own["files"]) and not _is_unfit(own),
+        "fetched_bytes": sum(file.get("fetched_bytes") or 0 for file in own["files"]),
+        "reused_bytes": sum(file.get("reused_bytes") or 0 for file in own["files"]),
+    }
+
+
+def _verify_of(document: Mapping[str, Any] | None, project: str) -> dict[str, Any] | None:
+    if document is None:
+        return None
+    own = _own(document, project)
+    counts = Counter(str(file["state"]) for file in own["files"])
+    return own | {"ok": set(counts) <= {"ok"} and not _is_unfit(own), "counts": dict(counts)}
+
+
+def _own(document: Mapping[str, Any], project: str) -> dict[str, Any]:
+    parts = {name: [one for one in document.get(name) or [] if _is_of(one, project)] for name in ("files", "misfits")}
+    return {**document, **parts}
+
+
+def _is_of(item: Any, project: str) -> bool:
+    return isinstance(item, dict) and item.get("project") == project
+
+
+def _is_unfit(document: Mapping[str, Any]) -> bool:
+    return any(misfit.get("grave") for misfit in document["misfits"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from provision.pods.job import Task
+
 C = TypeVar("C", bound="Callable[..., Any]")
-
-IMAGE = "python:3.12-slim"
-"""Small, so that it is pulled in seconds, and has all that the script needs."""
-
-MOUNT = "/workspace"
-"""Where RunPod's own pods mount a network volume (docs.runpod.io, network volumes)."""
 
 WAIT = 600.0
 """Seconds to go round the machines while none is free."""
@@ -57,7 +53,9 @@ _OPTIONS = (
         type=settings.Duration("4h, 90m"),
         help="The lease: by then the pod is gone, whatever happens. [default: 15m and three times the estimate]",
     ),
-    click.option("--image", default=IMAGE, show_default=True, help="The container image: any with Python 3.11."),
+    click.option(
+        "--image", default="python:3.12-slim", show_default=True, help="The container image: any with Python 3.11."
+    ),
     click.option(
         "--package",
         envvar="PROVISION_PACKAGE",
@@ -123,6 +121,7 @@ class Asked:
     files: tuple[str, ...]
     output: str
     quiet: bool
+    task: Task
     pods: int = 1
     fill: tuple[str, ...] = ()
     verify: tuple[str, ...] = ()

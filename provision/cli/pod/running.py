@@ -1,0 +1,130 @@
+"""Errands carried out: each in a pod of its own, all at once, with one question when somebody interrupts."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import sys
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provision.cli import clouds, console, settings
+from provision.cli.pod.markers import marker
+from provision.errors import ProvisionError
+from provision.pods.carrying import Ending, Eyes, attend, carry_out, send_off
+from provision.pods.fleet import Fleet
+from provision.pods.rental import Renting
+from provision.progress import Bars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from provision.cli.pod.asked import Asked
+    from provision.cli.pod.errands import Prepared
+    from provision.pods.cloud import Cloud, Pod
+    from provision.pods.job import Task
+    from provision.progress import Progress
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def carried_out(asked: Asked, cloud: Cloud, prepared: Sequence[Prepared]) -> list[Ending | ProvisionError]:
+    """What came of each. Raises PodNotReturned when the user did not want to wait until all were given back."""
+    from provision.hubs.http.pools import Pools
+
+    progress = console.progress(quiet=asked.quiet)
+    tell = teller(progress, quiet=asked.quiet)
+    fleet: Fleet[Prepared, Ending] = Fleet(lambda: _ask_to_leave(len(prepared)), tell)
+    pools = Pools(settings.http_settings(settings.Limits(connections=len(prepared) + 1)))
+
+    def work(one: Prepared) -> Ending:
+        said = tell if not one.label else lambda text: tell(f"{one.label}: {text}")
+        eyes = Eyes(
+            pools=pools,
+            progress=progress,
+            tell=tell,
+            marker=marker(cloud, one.volume),
+            label=one.label,
+            came_up=lambda pod: _show_page(cloud, pod, one, said),
+        )
+        renting = replace(_renting(cloud, fleet, said), wait=asked.wait)
+        return (send_off if asked.detach else carry_out)(renting, one.errand, eyes)
+
+    if len(prepared) == 1:
+        return fleet.run(prepared, work)
+    progress.begin("pods", sum(one.estimate.fetch + one.estimate.verify for one in prepared))
+    try:
+        return fleet.run(prepared, work)
+    finally:
+        progress.end()
+
+
+def attended(cloud: Cloud, pod: Pod, task: Task, *, quiet: bool) -> Ending:
+    """What comes of a pod that was rented before. An interrupt leaves it at its work."""
+    from provision.hubs.http.pools import Pools
+
+    progress = console.progress(quiet=quiet)
+    tell = teller(progress, quiet=quiet)
+    fleet: Fleet[Pod, Ending] = Fleet(lambda: True, tell)
+    volume = cloud.volume(pod.volume_id) if pod.volume_id else None
+    eyes = Eyes(
+        pools=Pools(settings.http_settings(settings.Limits(connections=2))),
+        progress=progress,
+        tell=tell,
+        marker=None if volume is None else marker(cloud, volume),
+    )
+    found = fleet.run([pod], lambda one: attend(_renting(cloud, fleet, tell), eyes, one, task))[0]
+    if isinstance(found, ProvisionError):
+        raise found
+    return found
+
+
+def _renting(cloud: Cloud, fleet: Fleet[Any, Ending], tell: Callable[[str], None]) -> Renting:
+    return Renting(
+        cloud=cloud,
+        now=time.time,
+        clock=time.monotonic,
+        sleep=fleet.stop.sleep,
+        rest=_rest,
+        tell=tell,
+        nonce=nonce,
+        leave=fleet.leave,
+    )
+
+
+def _rest(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def nonce() -> str:
+    """Eight random letters and digits."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(8))
+
+
+def teller(progress: Progress, *, quiet: bool) -> Callable[[str], None]:
+    """Messages on stderr, above the bars where there are some."""
+    if quiet:
+        return lambda _: None
+    return progress.write if isinstance(progress, Bars) else console.say
+
+
+def _ask_to_leave(count: int) -> bool:
+    """Whether the pods are to go on; without a terminal nobody can be asked, and they are given back."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    what = "the pod" if count == 1 else f"the {count} pods"
+    console.say(f"\ninterrupted: [d]etach from {what}, to go on alone and end by deadline, or [g]ive back now?")
+    answer: str = click.prompt("d or g", type=click.Choice(["d", "g"]), default="g", show_choices=False, err=True)
+    return answer == "d"
+
+
+def _show_page(cloud: Cloud, pod: Pod, one: Prepared, tell: Callable[[str], None]) -> None:
+    """Where people can watch it. Only on a terminal: a log would keep the token."""
+    tell(f"pod {pod.id} is at work: provision pod attach {pod.id}{clouds.flag(cloud)}")
+    address = cloud.address(pod.id, one.errand.port)
+    if address and sys.stderr.isatty():
+        tell(f"to watch it in a browser: {address}/#{one.errand.token}")
