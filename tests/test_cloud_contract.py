@@ -126,7 +126,7 @@ def test_a_pod_that_nobody_rented_is_none_and_deleting_it_is_no_error(cloud, pod
 
 def test_a_pod_runs_its_command_with_its_variables_and_its_volume(bed, cloud):
     order = bed.order("sh", "-c", 'echo "$WORD" >"$PROVISION_VOLUME/word"; cat "$PROVISION_VOLUME/word"; sleep 600')
-    order = cloud_beds.order(order.volume, order.offer, *order.command, WORD="it's $HOME \\ \"quoted\" ünï")
+    order = cloud_beds.order(order.volume, order.offer, *order.command, WORD='it\'s $HOME \\ "quoted" ünï')
 
     pod = cloud.create_pod(order)
 

@@ -195,7 +195,7 @@ class RunPod:
         if after and answer.status in {400, 422}:  # its contract calls the id a time, its own example is more than that
             since = quote(after.partition("/")[0], safe="")
             answer = self._rest.listen(Question(asked=question.asked, path=f"{path}&since={since}"))
-        if answer.status == 404:
+        if answer.is_absence:
             return []
         answer.check()
         return lines_of(answer.body, after)
@@ -207,7 +207,7 @@ def _volume(volume_id: str) -> str:
 
 def _found(answer: Answer, read: Callable[[Any], T] | None = None) -> T | None:
     """What `answer` tells; None where what was asked about is gone."""
-    if answer.status == 404:
+    if answer.is_absence:
         return None
     answer.check()
     return read(answer.document()) if read else None

@@ -41,8 +41,8 @@ _NOT_ALLOWED = re.compile(
 )
 _TOO_MANY = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _NOT_UNDERSTOOD = re.compile(
-    r"GRAPHQL_(?:VALIDATION|PARSE)_FAILED|BAD_USER_INPUT|validation failed|syntax error|cannot query field|unknown argument"
-    r"|is not defined by type|cannot represent|was not provided|got invalid value|is in data center",
+    r"GRAPHQL_(?:VALIDATION|PARSE)_FAILED|BAD_USER_INPUT|validation failed|syntax error|cannot query field"
+    r"|unknown argument|is not defined by type|cannot represent|was not provided|got invalid value|is in data center",
     re.IGNORECASE,
 )
 _GONE = re.compile(

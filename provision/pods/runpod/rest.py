@@ -5,6 +5,7 @@ The published contract: docs.runpod.io, api-reference-v2. Nothing is sent twice 
 
 from __future__ import annotations
 
+import io
 import json
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _LIMIT = 16 * 1024 * 1024
 """Bytes of an answer: a list of a few hundred pods, each with a parcel in its variables, takes less."""
 
-_BUFFER = 64 * 1024
+_BUFFER = io.DEFAULT_BUFFER_SIZE
+"""Bytes of a stream that are taken at once: asked for more, Python's reader keeps what it has until more comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,11 @@ class Answer:
     def said(self) -> Said:
         """What it says, where it is no answer to what was asked."""
         return Said(status=self.status, words=words_of(self.body), retry_after=self.retry_after)
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether RunPod itself says that there is no such thing; a page with that status comes from somebody else."""
+        return self.status == 404 and self.body.lstrip().startswith(b"{")
 
     def check(self) -> None:
         """Raise what `faults.fault` gives where it is a refusal."""

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from provision.errors import CloudUnavailable, ProvisionError
 from provision.pods.cloud import Kind, Request
 from provision.pods.runpod.faults import Said, fault, is_gone, unclear
-from provision.pods.runpod.mutation import create_mutation, start_command
+from provision.pods.runpod.mutation import create_mutation, literal, start_command
 from provision.pods.runpod.orders import as_ordered, masked, secrets_of
 from provision.pods.runpod.readings import is_id, pod_of, pods_of
 from provision.pods.runpod.rest import Question
-from provision.pods.runpod.v2 import creation
+from provision.pods.runpod.v2 import V2, creation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,12 +99,15 @@ class _Sdk:
         self._runpod, self._settings, self._rest = runpod, settings, rest
 
     def pod(self, pod_id: str) -> Pod | None:
-        """One pod, None when it is gone. 1.12 pastes the id into its query."""
+        """One pod, None when it is gone. 1.12 pastes the id into its query.
+
+        The SDK's None is not proof enough that nothing has to be paid: it makes the same of an empty answer.
+        """
         if not is_id(pod_id):
             return None
         call = _Call(asked="look at the pod", of_pod=True)
         pod: Pod | None = self._call(call, lambda: pod_of(self._runpod.get_pod(pod_id)))
-        return pod
+        return pod or V2(self._rest).pod(pod_id)
 
     def pods(self) -> list[Pod]:
         """All pods."""
@@ -114,7 +117,10 @@ class _Sdk:
     def delete(self, pod_id: str) -> None:
         """Give it back; one that is gone is no error."""
         if is_id(pod_id):
-            self._call(_Call(asked="delete the pod", of_pod=True), lambda: self._runpod.terminate_pod(pod_id))
+            self._call(_Call(asked="delete the pod", of_pod=True), lambda: self._terminate(pod_id))
+
+    def _terminate(self, pod_id: str) -> None:
+        self._runpod.terminate_pod(pod_id)
 
     def _rent(self, order: Order, rent: Callable[[], Any]) -> Pod:
         def rented() -> Pod:
@@ -171,8 +177,7 @@ class Sdk1(_Sdk):
         query = create_mutation(order)
 
         def rent() -> Any:
-            data = self._runpod.api.graphql.run_graphql_query(query, api_key=self._settings.key)["data"]
-            (answer,) = data.values()
+            (answer,) = self._run(query).values()
             if answer is None:  # how GraphQL says that there was nothing to be had, at times
                 raise fault(Said(status=None, words="SUPPLY_CONSTRAINT"), "rent a pod")
             return answer
@@ -183,6 +188,13 @@ class Sdk1(_Sdk):
         """What `create` would send, for people to read."""
         body = json.dumps({"query": create_mutation(masked(order))}, indent=2, ensure_ascii=False)
         return [Request(method="POST", url=self._rest.url("/graphql"), body=body)]
+
+    def _terminate(self, pod_id: str) -> None:
+        # The SDK's own is content with any JSON, even with that of a 503.
+        self._run(f"mutation {{ podTerminate(input: {{ podId: {literal(pod_id)} }}) }}")["podTerminate"]
+
+    def _run(self, query: str) -> Any:
+        return self._runpod.api.graphql.run_graphql_query(query, api_key=self._settings.key)["data"]
 
     def _call(self, call: _Call, operation: Callable[[], Any]) -> Any:
         """Raises Retired where GraphQL is no more."""

@@ -38,7 +38,12 @@ class V2:
     def pod(self, pod_id: str) -> Pod | None:
         """One pod, None when it is gone."""
         answer = self._rest.ask(Question(asked="look at the pod", path=_path(pod_id)))
-        return None if answer.status == 404 else pod_of(answer.document())
+        if answer.is_absence:
+            return None
+        document = answer.document()
+        if document is None:
+            raise unclear("look at the pod", "its answer is empty")
+        return pod_of(document)
 
     def pods(self) -> list[Pod]:
         """All pods."""
@@ -47,7 +52,7 @@ class V2:
     def delete(self, pod_id: str) -> None:
         """Give it back; one that is gone is no error."""
         answer = self._rest.ask(Question(asked="delete the pod", method="DELETE", path=_path(pod_id)))
-        if answer.status != 404:
+        if not answer.is_absence:
             answer.check()
 
     def requests(self, order: Order) -> list[Request]:
