@@ -15,8 +15,10 @@ from pathlib import Path
 from hub_kinds import http_settings
 
 from provision.crew import Stop
+from provision.errors import ProvisionError
 from provision.hubs.http.pools import Pools
 from provision.lock import loads
+from provision.pods.bill import bill_of
 from provision.pods.carrying import Ending, Eyes, carry_out
 from provision.pods.choice import Wishes, candidates
 from provision.pods.errand import Errand
@@ -77,17 +79,24 @@ def carried_out(plan: Plan) -> Told:
         nonce=lambda: os.urandom(4).hex(), patience=HURRY, wait=4.0, come_up=plan.come_up, hosts=3, again=2,
         settle=plan.settle, confirm=plan.confirm, look=0.1,
     )  # fmt: skip
+    try:
+        errand = _errand(plan, cloud)
+    except ProvisionError as error:  # nothing was rented
+        return Told(ending=Ending(result=None, bill=bill_of([], 0.0), error=error), said=said)
+    vigilance = Vigilance(fresh=0.5, check=0.3, silence=5.0, lost=10.0, fetching=3.0)
+    eyes = Eyes(pools=Pools(http_settings()), progress=Silent(), tell=said.append, vigilance=vigilance)
+    return Told(ending=carry_out(renting, errand, eyes), said=said)
+
+
+def _errand(plan: Plan, cloud: RunPod) -> Errand:
     volume = cloud.volume(plan.volume)
     assert volume is not None
     job = Job(task=Task.FILL, locks=(loads(plan.lock, file="plan"),))
-    errand = Errand(
+    return Errand(
         job=job, volume=volume, deadline=time.time() + plan.seconds,
         candidates=candidates(cloud.offers(volume.datacenter), Wishes())[:3], script=SCRIPT.read_bytes(), token=TOKEN,
         env=plan.env, grace=plan.grace,
     )  # fmt: skip
-    vigilance = Vigilance(fresh=0.5, check=0.3, silence=5.0, lost=10.0, fetching=3.0)
-    eyes = Eyes(pools=Pools(http_settings()), progress=Silent(), tell=said.append, vigilance=vigilance)
-    return Told(ending=carry_out(renting, errand, eyes), said=said)
 
 
 def document(plan: Plan) -> str:

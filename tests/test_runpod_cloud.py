@@ -202,9 +202,9 @@ def test_answers_tell_how_much_one_may_ask_and_beyond_that_when_again(cloud):
     cloud.dials.requests_a_minute = 2
     first, _, third = (ask(cloud, "GET", "/v2/pods") for _ in range(3))
 
-    assert first.headers["ratelimit"].startswith('"minute";r=1;')
+    assert first.headers["ratelimit"].startswith('"minute";r=1;t=60,')
     assert first.headers["x-request-id"].startswith("req_")
-    assert (third.status, third.headers["retry-after"]) == (429, "1")
+    assert (third.status, third.headers["retry-after"]) == (429, "60")
 
 
 def test_each_request_is_recorded(cloud):

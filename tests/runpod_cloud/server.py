@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import re
 import socket
 import sys
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 HOP_BY_HOP = {"connection", "keep-alive", "host", "transfer-encoding", "upgrade", "te", "trailer", "content-length"}
 RETIRED = ANSWERS["410"]("")
+UNLIMITED = 10_000
+"""Requests a minute where no dial limits them; the published figure is 60."""
+
 BANNED = Answer(status=403, body=b"error code: 1010", headers={"Content-Type": "text/plain; charset=UTF-8"})
 """Cloudflare's answer to the User-Agent that Python's urllib sends by itself."""
 
@@ -71,14 +75,14 @@ class Server(ThreadingHTTPServer):
         if error is not None and not isinstance(error, OSError):
             self.cloud.mistakes.append(error)
 
-    def spent(self) -> int:
-        """Requests in the last minute, this one too."""
+    def spent(self) -> tuple[int, int]:
+        """Requests in the last minute, this one too, and in how many seconds the first of them does not count."""
         with self.lock:
             now = time.monotonic()
             self.recent.append(now)
             while self.recent[0] < now - 60:
                 self.recent.popleft()
-            return len(self.recent)
+            return len(self.recent), math.ceil(60 - (now - self.recent[0]))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -128,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
             return problem(401, "missing bearer token" if not key else "invalid API key")
         limits, is_over = self._limits()
         if is_over:
-            return replace(ANSWERS["429"](""), headers={**limits, "Retry-After": "1"})
+            return replace(ANSWERS["429"](""), headers={**ANSWERS["429"]("").headers, **limits})
         answer = self._graphql(request, key) if request.path == "/graphql" else self._rest(request, key)
         return replace(answer, headers={**limits, **answer.headers}) if isinstance(answer, Answer) else answer
 
@@ -221,12 +225,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def _limits(self) -> tuple[dict[str, str], bool]:
         """The headers that tell how much one may still ask, and whether this was too much."""
-        most, spent = self.cloud.dials.requests_a_minute or 60, cast("Server", self.server).spent()
-        return {
-            "RateLimit": f'"minute";r={max(0, most - spent)};t=60, "hour";r=2800;t=1812, "day";r=49500;t=45012',
-            "RateLimit-Policy": f'"minute";q={most};w=60, "hour";q=3000;w=3600, "day";q=50000;w=86400',
+        most, (spent, reset) = self.cloud.dials.requests_a_minute or UNLIMITED, cast("Server", self.server).spent()
+        headers = {
+            "RateLimit": f'"minute";r={max(0, most - spent)};t={reset}, "hour";r=90000;t=1812, "day";r=990000;t=45012',
+            "RateLimit-Policy": f'"minute";q={most};w=60, "hour";q=100000;w=3600, "day";q=1000000;w=86400',
             "x-request-id": f"req_{time.monotonic_ns():x}",
-        }, spent > (self.cloud.dials.requests_a_minute or spent)
+        }
+        return headers | ({"Retry-After": str(reset)} if spent > most else {}), spent > most
 
     # The proxy
 
