@@ -74,6 +74,7 @@ class Watched:
         ways: list[Way] = [self._endpoint, Log(renting.cloud, pod)]
         if eyes.marker is not None:
             ways.append(Marker(eyes.marker, pod))
+        self._tell = eyes.tell
         self._mirror = Mirror(eyes.progress, eyes.tell, eyes.label)
         self._watch = Watch(renting, pod, ways, self._mirror.show, eyes.vigilance)
 
@@ -93,13 +94,14 @@ class Watched:
             self._mirror.end()
         text = self._watch.result()
         self._watch.taken()
-        if text is None:
-            return result_of(status, task)
         try:
-            result = read_result(text, task)
+            result = None if text is None else read_result(text, task)
         except PodError:
+            result = None
+        if result is None or result.lease != status.lease:
+            self._tell("the job has ended, and its result cannot be had: no more is known than its last status")
             return result_of(status, task)
-        return result if result.lease == status.lease else result_of(status, task)
+        return result
 
 
 def carry_out(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:

@@ -45,7 +45,8 @@ SEVERITY = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What came of a job. `fill` and `verify` are those commands' own documents (`--format json`), None where they did
-    not come to one. Times are times of day in seconds, by the pod's clock; `reports` is by ending.
+    not come to one. Times are times of day in seconds, by the pod's clock; `reports` is by ending. `counted`: how many
+    files are in which state, where `verify` is not there to say so.
     """
 
     lease: str
@@ -60,6 +61,7 @@ class Result:
     fill: Mapping[str, Any] | None = None
     verify: Mapping[str, Any] | None = None
     reports: Mapping[str, str] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
     version: str = ""
 
     @property
@@ -70,7 +72,9 @@ class Result:
     @property
     def counts(self) -> dict[str, int]:
         """How many files the verification found in which state."""
-        return dict(Counter(file["state"] for file in _files(self.verify)))
+        if self.verify is None:
+            return dict(self.counted)
+        return dict(Counter(file["state"] for file in self.verify["files"]))
 
 
 def read_result(text: bytes, task: Task) -> Result:
@@ -102,6 +106,7 @@ def result_of(status: Status, task: Task) -> Result:
         hint=status.hint,
         began=status.began,
         ended=status.now,
+        counted=dict(status.counts),
     )
 
 
@@ -186,10 +191,6 @@ def _text(value: object) -> str:
     return value if value.isprintable() and len(value) <= _WORDS else shown(value, _WORDS)
 
 
-def _files(document: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
-    return document["files"] if document is not None else ()
-
-
 def decisive(codes: Iterable[int]) -> int:
     """The exit code of several jobs together."""
     return min(codes, key=lambda code: SEVERITY.index(ExitCode(code)) if code in SEVERITY else -1, default=0)
@@ -208,6 +209,7 @@ def merged(results: Sequence[Result]) -> Result:
         fill=_merged_fill([result.fill for result in results if result.fill is not None]),
         verify=_merged_verify([result.verify for result in results if result.verify is not None]),
         reports={},  # each is about a shard
+        counted=sum((Counter(result.counted) for result in results), Counter[str]()),
     )
 
 

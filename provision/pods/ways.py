@@ -34,7 +34,6 @@ _SHORT, _LONG = 10.0, 120.0
 
 _RESULT = re.compile(r"(\d{1,4})/(\d{1,4}) ([A-Za-z0-9+/=]+)")
 _LAST = 20
-_ROUNDS = 64
 
 
 class Way(Protocol):
@@ -128,17 +127,14 @@ class Log:
         return None
 
     def _read(self) -> None:
-        for _ in range(_ROUNDS):
-            lines = self._cloud.logs(self._pod.id, self._after)
-            if lines and not lines[-1].id:  # it cannot go on where it was: these are all, once more
-                self.last.clear()
-                self.count = 0
-            self.count += len(lines)
-            for line in lines:
-                self._take(line.text)
-            if not lines or lines[-1].id in {"", self._after}:
-                return
-            self._after = lines[-1].id
+        lines = self._cloud.logs(self._pod.id, self._after)
+        if lines and not lines[-1].id:  # it cannot go on where it was: these are all, once more
+            self.last.clear()
+            self.count = 0
+        self.count += len(lines)
+        for line in lines:
+            self._take(line.text)
+        self._after = lines[-1].id if lines else self._after
 
     def _take(self, text: str) -> None:
         if text.startswith(LINE):
