@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from provision.errors import InputError
+from provision.errors import CloudUnavailable, InputError
 from provision.pods.cloud import (
     ByHand,
     Datacenter,
@@ -226,3 +226,25 @@ class Bed:
 
     def run(self) -> str:
         return self.rental().run(self.work)
+
+
+def failing(names: dict[str, list[BaseException]]) -> Any:
+    """Raises the next error of the point's name, as long as there is one."""
+
+    def at(_number: int, name: str) -> None:
+        if names.get(name):
+            raise names[name].pop(0)
+
+    return at
+
+
+def always(name: str, error: BaseException) -> Any:
+    def at(_number: int, point: str) -> None:
+        if point == name:
+            raise error
+
+    return at
+
+
+def ambiguous() -> CloudUnavailable:
+    return CloudUnavailable("no answer")

@@ -179,7 +179,7 @@ def bill_of(attempts: Iterable[Attempt], clock: float) -> Bill:
             Use(
                 pod_id=pod.id,
                 machine=attempt.offer.id if attempt.offer is not None else pod.machine,
-                price=attempt.price if pod.price is None else pod.price,
+                price=attempt.price,
                 seconds=(clock if attempt.ended is None or pod.id == attempt.kept else attempt.ended) - attempt.sent,
             )
             for attempt in attempts

@@ -85,8 +85,8 @@ class Attempt:
     @property
     def price(self) -> float | None:
         """USD an hour."""
-        told = next((pod.price for pod in self.pods.values() if pod.price is not None), None)
-        return told if told is not None or self.offer is None else self.offer.price
+        told = [pod.price for pod in self.pods.values()] + [None if self.offer is None else self.offer.price]
+        return max((price for price in told if price is not None), default=None)  # a pod that is stopped tells 0
 
     @property
     def is_named(self) -> bool:
@@ -120,7 +120,10 @@ def return_all(renting: Renting, attempts: Sequence[Attempt], failure: BaseExcep
 class _Returning:
     def __init__(self, renting: Renting, attempts: Sequence[Attempt]) -> None:
         self._renting, self._cloud = renting, renting.cloud
-        self._attempts = [attempt for attempt in attempts if attempt.ended is None]
+        # One that brought no pod is looked for again: its request may have been answered wrongly, or be late.
+        self._attempts = [attempt for attempt in attempts if attempt.ended is None or not attempt.pods]
+        for attempt in self._attempts:
+            attempt.ended = None
         self._trouble: Exception | None = None
         self._until = renting.clock() + renting.confirm
         self._told = self._rounds = 0
@@ -239,7 +242,7 @@ def _notice(attempt: Attempt, listed: Sequence[Pod]) -> None:
     """Pods of the attempt's name are its own; those of an id that seemed gone are not."""
     for pod in listed:
         if (attempt.is_named and pod.name == attempt.name) or pod.id in attempt.pods:
-            attempt.pods[pod.id] = pod
+            attempt.pods.setdefault(pod.id, pod)
             attempt.gone.discard(pod.id)
 
 
