@@ -19,13 +19,14 @@
 # In a pod that `provision pod` has rented (PROVISION_LEASE is set) it does the job of that lease, and then gives the
 # pod back. There its process must not end: the container would be started again, and cost on.
 
+# shellcheck disable=SC2329 # functions that only traps call
 set -u
 VERSION=0.1.0
 : "${PATH:=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
 export PATH
 here=$(cd "$(dirname "$0")" && pwd -P)
 temporary=${TMPDIR:-/tmp}
-python='' child='' watchdog='' making='' dry_run='' shard=''
+python='' child='' watchdog='' making='' dry_run=''
 newline='
 '
 
@@ -45,31 +46,18 @@ now() { date +%s; }
 # ---- By hand -------------------------------------------------------------------------------------------------------
 
 by_hand() {
-    count=$#
-    while [ "$count" -gt 0 ]; do # each word is taken from the front, and those for fill are put back at the end
-        word=$1 value=${2-}
-        shift && count=$((count - 1))
-        case $word in
-        --volume | --manifests | --shard)
-            [ "$count" -gt 0 ] || fail 2 "$word wants a value" "bash $0 --help"
-            shift && count=$((count - 1))
-            ;;
-        --*=*) value=${word#*=} ;;
-        esac
-        case $word in
-        --volume | --volume=*) export PROVISION_VOLUME="$value" ;;
-        --manifests | --manifests=*) export PROVISION_MANIFESTS="$value" ;;
-        --shard | --shard=*) shard=$value && set -- "$@" "--shard=$value" ;;
-        --help | -h) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
-        --dry-run) dry_run=yes && set -- "$@" "$word" ;;
-        *) set -- "$@" "$word" ;;
-        esac
-    done
-    projects='' count=0 # the words before the first option: verify gets them too
+    option='' both='' count=0 # `both`: the words that verify gets as well, as `"${1}" "${2}"`
     for word in "$@"; do
-        case $word in -*) break ;; esac
         count=$((count + 1))
-        projects="$projects \"\${$count}\""
+        case $option:$word in
+        *:--help | *:-h) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+        *:--dry-run) dry_run=yes ;;
+        *:--volume=* | --volume:*) export PROVISION_VOLUME="${word#--volume=}" ;;
+        *:--manifests=* | --manifests:*) export PROVISION_MANIFESTS="${word#--manifests=}" ;;
+        --shard:*) both="$both --shard \"\${$count}\"" ;;
+        *:--shard=* | :[!-]*) both="$both \"\${$count}\"" ;;
+        esac
+        case $word in -*) option=$word ;; *) option=${option:+-} ;; esac
     done
     [ -n "${PROVISION_MANIFESTS-}" ] || [ -d manifests ] || [ ! -d "$here/../manifests" ] ||
         export PROVISION_MANIFESTS="$here/../manifests"
@@ -78,7 +66,7 @@ by_hand() {
     run "$python" -m provision fill "$@"
     code=$?
     case $code$dry_run in 0 | 3 | 5 | 6) ;; *) exit "$code" ;; esac
-    eval "run \"\$python\" -m provision verify $projects \${shard:+\"--shard=\$shard\"}"
+    eval "run \"\$python\" -m provision verify $both"
     verified=$?
     [ "$code" -ne 0 ] || code=$verified
     exit "$code"
@@ -125,14 +113,15 @@ unpack() {
         [ -f "$work/job.json" ]
 }
 
-# A line of the log that the renter reads: PHASE [EXIT_CODE ERROR HINT].
+# A line of the log that the renter reads: PHASE [EXIT_CODE ERROR HINT]. By hand there is no renter.
 tell_status() {
+    [ -n "${PROVISION_LEASE-}" ] || return 0
     printf 'provision-status: {"schema":1,"lease":"%s","phase":"%s","began":%s,"now":%s,"deadline":%s,"starts":%s' \
         "$(plain "$PROVISION_LEASE")" "$1" "$began" "$(now)" "$deadline" "$starts"
     printf ',"exit_code":%s,"error":"%s","hint":"%s"}\n' "${2:-null}" "$(plain "${3-}")" "$(plain "${4-}")"
 }
 
-plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '"\\' "''"; }
+plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '\042\134' "''"; }
 
 # In the background: whatever else hangs, at the deadline the work ends and the pod is given back.
 watch_deadline() {
@@ -158,7 +147,6 @@ overdue() {
 leave() {
     trap '' USR1
     trap - EXIT
-    trap 'exit 130' INT TERM
     clean
     [ -z "${RUNPOD_POD_ID-}" ] || give_back
     kill -KILL "$watchdog" 2>/dev/null
@@ -224,7 +212,8 @@ find_volume() {
     until [ "${PROVISION_MOUNT:-folder}" = folder ] || is_mount "${PROVISION_VOLUME%/}"; do
         [ "$waited" -lt "$left" ] || fail 7 "the volume was not mounted at $PROVISION_VOLUME within $left s" \
             "is it attached? run the same command again, perhaps on another machine"
-        [ $((waited % 10)) -ne 0 ] || waiting
+        [ $((waited % 10)) -ne 0 ] || say "waiting for the volume at $PROVISION_VOLUME" >&2
+        [ $((waited % 10)) -ne 0 ] || tell_status waiting
         run sleep 1
         waited=$((waited + 1))
     done
@@ -239,14 +228,6 @@ is_mount() {
         [ "$at" != "$1" ] || return 0
     done </proc/self/mounts
     return 1
-}
-
-waiting() {
-    if [ -n "${PROVISION_LEASE-}" ]; then
-        tell_status waiting
-    else
-        say "waiting for the volume at $PROVISION_VOLUME" >&2
-    fi
 }
 
 # ---- The environment -----------------------------------------------------------------------------------------------
@@ -275,14 +256,14 @@ make_environment() {
     log=$making/log.txt
     if command -v uv >/dev/null 2>&1; then
         export UV_CACHE_DIR="${UV_CACHE_DIR:-$making/cache}"
-        run uv venv -q --allow-existing --python '>=3.11' "$making" >"$log" 2>&1 &&
-            run uv pip install -q --python "$making/bin/python" -r "$making/package.txt" >>"$log" 2>&1 || not_installed
+        set -- uv pip install -q --python "$making/bin/python"
+        run uv venv -q --allow-existing --python '>=3.11' "$making" >"$log" 2>&1 || not_installed
     else
         find_python
-        run "$base" -m venv "$making" >"$log" 2>&1 &&
-            run "$making/bin/python" -m pip install -q --no-input --no-cache-dir --disable-pip-version-check \
-                -r "$making/package.txt" >>"$log" 2>&1 || not_installed
+        set -- "$making/bin/python" -m pip install -q --no-input --no-cache-dir --disable-pip-version-check
+        run "$base" -m venv "$making" >"$log" 2>&1 || not_installed
     fi
+    run "$@" -r "$making/package.txt" >"$log" 2>&1 || not_installed
     rm -rf "$making/cache" "$log"
     "$making/bin/python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$making" "$place" 2>/dev/null ||
         [ -x "$place/bin/python" ] || fail 1 "$place cannot be made" "set TMPDIR or PROVISION_VENV"
@@ -310,10 +291,10 @@ not_installed() {
 
 # ---- Ending --------------------------------------------------------------------------------------------------------
 
-# EXIT_CODE ERROR HINT: told on stderr, and in a pod in the log, where the renter reads it.
+# EXIT_CODE ERROR HINT
 fail() {
     printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
-    [ -z "${PROVISION_LEASE-}" ] || tell_status ended "$@"
+    tell_status ended "$@"
     exit "$1"
 }
 

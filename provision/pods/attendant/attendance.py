@@ -59,6 +59,7 @@ def attend(duty: Duty) -> int:
             shift.work()
         else:
             account.restore(*ended)
+            keep_here(duty.work, *ended)
             shift.tell_end()
         shift.serve_out(service)
     return account.status().exit_code or ExitCode.DONE
