@@ -45,8 +45,7 @@ _OPTIONS = (
         "--wait",
         type=settings.Duration(),
         default=WAIT,
-        show_default="10m",
-        help="How long to try while no machine is free.",
+        help="How long to try while no machine is free. [default: 10m]",
     ),
     click.option(
         "--max-time",

@@ -23,10 +23,10 @@ from provision.errors import InputError
     show_default=True,
     help="So many pods on each volume, each with a share of the files.",
 )
-@click.option("--connections", "-c", type=click.IntRange(1, 64), help="As of `provision fill`; so are these:")
-@click.option("--per-host", type=click.IntRange(1, 64))
-@click.option("--max-rate", type=settings.Size())
-@click.option("--transport", type=click.Choice(["auto", "http", "xet"]))
+@click.option("--connections", "-c", type=click.IntRange(1, 64), help="In the pod, as of `provision fill`.")
+@click.option("--per-host", type=click.IntRange(1, 64), help="As of `provision fill`.")
+@click.option("--max-rate", type=settings.Size(), help="As of `provision fill`.")
+@click.option("--transport", type=click.Choice(["auto", "http", "xet"]), help="As of `provision fill`.")
 def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | None:
     """Fill network volumes from their locks in temporary pods, and bring back the proof.
 

@@ -17,6 +17,7 @@ from provision.cli.pod.markers import marker
 from provision.errors import ProvisionError
 from provision.pods.carrying import Ending, Eyes, attend, carry_out, send_off
 from provision.pods.fleet import Fleet
+from provision.pods.local import Local
 from provision.pods.rental import Renting
 from provision.progress import Bars
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from provision.pods.cloud import Cloud, Pod
     from provision.pods.job import Task
     from provision.progress import Progress
+
+_AT_HOME, _ELSEWHERE = 0.2, 2.0
+"""Seconds between two looks at a pod."""
 
 _LETTERS = string.ascii_lowercase + string.digits
 
@@ -93,6 +97,7 @@ def _renting(cloud: Cloud, fleet: Fleet[Any, Ending], tell: Callable[[str], None
         tell=tell,
         nonce=nonce,
         leave=fleet.leave,
+        look=_AT_HOME if isinstance(cloud, Local) else _ELSEWHERE,
     )
 
 

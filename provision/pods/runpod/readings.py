@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from provision.pods.cloud import Datacenter, Kind, NetworkVolume, Offer, Pod, State, Stock
+from provision.pods.job import VOLUME_ID
 from provision.pods.runpod.faults import unclear
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def pod_of(document: object) -> Pod | None:
     if status == _GONE:
         return None
     state = _STATES.get(status, State.STARTING) if isinstance(status, str) else State.STARTING
+    env = _env(told.get("env"))
     running = isinstance(told.get("runtime"), dict)  # null, whatever the status says, until there is a container
     return Pod(
         id=_id(told, "tell of a pod"),
@@ -74,9 +76,9 @@ def pod_of(document: object) -> Pod | None:
         price=_number(told.get("cost", told.get("costPerHr"))),
         began=_time(told.get("createdAt")),
         machine=_machine(told),
-        volume_id=_volume_id(told),
+        volume_id=_volume_id(told) or env.get(VOLUME_ID, ""),  # SDK 1.12 does not ask for the volume
         datacenter=_text(told.get("dataCenterId")),
-        env=_env(told.get("env")),
+        env=env,
     )
 
 

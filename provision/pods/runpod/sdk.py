@@ -72,11 +72,11 @@ def find_sdk(settings: RunPodSettings, rest: Rest) -> Sdk1 | Sdk2 | None:
     Whatever goes wrong while it is imported (it reads files then) is no reason to fail: REST v2 does the same.
     """
     try:
-        import runpod  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        from runpod.api import graphql  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import runpod
+        from runpod.api import graphql
 
         try:
-            from runpod.api import rest as current  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            from runpod.api import rest as current
         except ImportError:
             return Sdk1(runpod, settings, rest) if _is_led(graphql) else None
         return Sdk2(runpod, settings, rest) if _is_led(current) else None
