@@ -3,6 +3,7 @@ computed from the run; one that does not hold ends the demo as a fault.
 
 story      the chapters, in order
 chapters   what is done and claimed in each
+pods       the chapter of the pod
 scene      what every chapter is handed: folders, hub, commands, voice
 material   the weights: real where they can be had, made here where not
 packages   real weights inside published Python packages, read as zip files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.demo import chapters
+from provision.demo import chapters, pods
 from provision.demo.commands import Commands, private_environment
 from provision.demo.hub import DemoHub
 from provision.demo.material import prepare
@@ -70,6 +70,7 @@ def tell(stage: Stage, hub: DemoHub, material: Material, voice: Voice) -> None:
     chapters.proven(scene)
     chapters.damaged(scene)
     chapters.repaired(scene)
+    pods.rented(scene)
 
 
 def _environment(stage: Stage, hub: DemoHub) -> dict[str, str]:
