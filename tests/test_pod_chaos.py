@@ -19,7 +19,7 @@ import fill_bed
 import pod_renter
 import pytest
 from hub_kinds import HUGGINGFACE
-from misbehaving_hub import MisbehavingHub
+from misbehaving_hub import MisbehavingHub, Rule, stalls
 from pod_renter import TOKEN, Plan, Told, carried_out, document
 from runpod_bed import until
 from runpod_cloud import Pod, RunPodCloud, Timing, Volume
@@ -134,13 +134,39 @@ def test_whatever_goes_wrong_no_pod_is_left_and_no_byte_is_wrong(hub, seed):
         cloud.dials.edge_seconds = dice.choice([0, 0.5])
         cloud.dials.gone_seconds = dice.choice([0, 0.3])
         cloud.dials.proxy_seconds = 2.0
-        cloud.faults.chaos(seed=seed, rate=dice.choice([0.1, 0.2, 0.35]), seconds=0.5)
+        cloud.faults.chaos(seed=seed, rate=dice.choice([0.1, 0.2, 0.35, 0.6]), seconds=0.5)
         told = carried_out(plan)
 
         check(cloud, volume, told)
         cloud.faults.clear()
         gone_by(cloud, time.time() + (plan.seconds + SLACK if cloud.pods else 0))
         check_bytes(volume)
+
+
+@pytest.mark.slow
+def test_a_pod_whose_renter_is_gone_and_whose_hub_stalls_is_gone_after_its_deadline(hub):
+    with rented(hub) as (cloud, volume, plan):
+        brief = replace(plan, seconds=8)
+        deadline = time.time() + brief.seconds
+        rule = Rule(r"/resolve/", stalls)
+        hub.rules.append(rule)
+        with subprocess.Popen(
+            [sys.executable, pod_renter.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        ) as renter:
+            renter.stdin.write(document(brief))
+            renter.stdin.close()
+            until(lambda: cloud.pods and "fill: " in cloud.pods[0].container.log.text, seconds=20)
+            renter.kill()
+        until(lambda: time.time() >= deadline - 1 or not cloud.pods)
+        assert cloud.pods
+        gone_by(cloud, deadline + SLACK)
+        hub.rules.remove(rule)
+
+        [request] = [
+            request for request in cloud.requests if request.operation == "deletePod" and request.status == 204
+        ]
+        assert request.by == "pod"
+        assert check_bytes(volume) == set()
 
 
 @pytest.mark.slow
@@ -156,8 +182,8 @@ def test_a_renter_that_is_killed_leaves_a_pod_that_ends_itself(hub, seed):
         ) as renter:
             renter.stdin.write(document(brief))
             renter.stdin.close()
-            until(lambda: cloud.requests or renter.poll() is not None, seconds=20)
-            time.sleep(dice.random() * 6)
+            count = dice.randrange(4, 40)
+            until(lambda: len(cloud.requests) >= count or renter.poll() is not None, seconds=30)
             renter.kill()
         gone_by(cloud, deadline + SLACK)
 

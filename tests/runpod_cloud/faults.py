@@ -160,6 +160,7 @@ class Faults:
             if dice.random() >= rate:
                 return None
             kinds = [*passing, *(unlucky if operation in GROUPS["create"] else ())]
+            kinds += ["lie"] if operation in GROUPS["delete"] and by == "account" else []
             return Fault(kind=dice.choice(kinds), after=dice.random() < 0.5, seconds=seconds * dice.random() * 2)
 
         self.decision = decide
