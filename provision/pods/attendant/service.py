@@ -63,7 +63,7 @@ class Service(ThreadingHTTPServer):
         self._open: dict[Any, float] = {}
         self._watched = duty.ticks() - WATCHED
         super().__init__((duty.host, duty.port), _Handler)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True).start()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +106,7 @@ class Service(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Twice a second: end what has lasted too long. Its thread finds the connection closed."""
+        """Now and then: end what has lasted too long. Its thread finds the connection closed."""
         now = self._duty.ticks()
         with self._lock:
             old = [request for request, since in self._open.items() if now - since > LIFE]
