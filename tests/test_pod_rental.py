@@ -288,6 +288,53 @@ def test_a_delete_that_fails_for_a_while_is_repeated() -> None:
     assert bed.cloud.there == {}
 
 
+def test_that_the_cloud_says_yes_to_a_delete_is_no_proof() -> None:
+    bed, lies = Bed(), [1, 2, 3]
+    delete = bed.cloud.delete_pod
+    bed.cloud.delete_pod = lambda pod_id: None if lies and lies.pop() else delete(pod_id)  # type: ignore[method-assign]
+    bed.points.at = always("pods: before", ambiguous())
+
+    bed.run()
+
+    assert bed.cloud.there == {}
+
+
+def test_that_a_pod_is_not_found_once_is_no_proof() -> None:
+    bed, lies = Bed(), [1, 2]
+    look, delete = bed.cloud.pod, bed.cloud.delete_pod
+
+    def find(pod_id: str) -> Pod | None:
+        return None if bed.time.passed > 70 and lies and lies.pop() else look(pod_id)
+
+    bed.cloud.pod = find  # type: ignore[method-assign]
+    bed.cloud.delete_pod = lambda pod_id: None if lies else delete(pod_id)  # type: ignore[method-assign]
+
+    bed.run()
+
+    assert lies == []
+    assert bed.cloud.there == {}
+
+
+def test_where_all_was_refused_a_list_that_cannot_be_had_is_not_waited_for_long() -> None:
+    bed = Bed(options={"wait": 0.0})
+    bed.cloud.refusals = {offer.id: [NoCapacity("none")] for offer in bed.candidates}
+    bed.points.at = always("pods: before", ambiguous())
+
+    with pytest.raises(NoCapacity):
+        bed.run()
+
+    assert bed.time.passed < 10
+
+
+def test_a_new_pod_need_not_be_known_everywhere_at_once() -> None:
+    bed = Bed()
+    look = bed.cloud.pod
+    bed.cloud.pod = lambda pod_id: look(pod_id) if bed.time.passed > 5 else None  # type: ignore[method-assign]
+
+    assert bed.run() == "pod0"
+    assert len(bed.cloud.orders) == 1
+
+
 def test_a_pod_that_is_gone_is_given_back_though_the_list_cannot_be_had() -> None:
     bed = Bed()
     bed.points.at = always("pods: before", ambiguous())

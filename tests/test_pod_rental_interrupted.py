@@ -77,6 +77,34 @@ def test_an_interrupt_while_a_lost_pod_is_given_back_is_not_forgotten() -> None:
     assert bed.cloud.there == {}
 
 
+def test_a_request_that_was_interrupted_and_takes_effect_a_little_later_leaves_no_pod() -> None:
+    bed = Bed()
+    bed.cloud.late = 5
+    bed.points.at = failing({"create: after": [KeyboardInterrupt()]})
+
+    with pytest.raises(KeyboardInterrupt):
+        bed.run()
+
+    assert bed.cloud.deleted == ["pod0"]
+    assert bed.cloud.there == {}
+
+
+def test_a_signal_is_heeded_once_and_then_counted_until_the_user_insists() -> None:
+    caught = interrupts.Interrupts()
+    with pytest.raises(KeyboardInterrupt):
+        caught.handler(signal.SIGINT, None)
+    caught.handler(signal.SIGINT, None)
+    caught.shield()
+    assert caught.count == 0
+    caught.handler(signal.SIGTERM, None)
+    caught.handler(signal.SIGINT, None)
+    assert not caught.are_insistent
+    with pytest.raises(KeyboardInterrupt):
+        caught.handler(signal.SIGINT, None)
+    assert caught.are_insistent
+    caught.handler(signal.SIGINT, None)
+
+
 SCENARIOS = ("plain", "doubtful", "busy", "stillborn", "lost")
 
 
@@ -222,4 +250,5 @@ def test_real_signals_do_not_tear_us_from_giving_back_and_insistence_does() -> N
         bed.run()
     assert isinstance(caught.value.__cause__, KeyboardInterrupt)
     assert bed.interrupts.count >= interrupts.INSISTENCE
+    assert bed.time.passed < 60 + 20 + 30, "it does not try until the time to confirm is over"
     assert any("a moment" in line for line in bed.told)

@@ -14,6 +14,7 @@ from pod_bed import START, Bed
 from pod_voice import NAME, POD, TOKEN, HeardCloud, Voice, Volume, heard_bed, pools, status, text
 
 from provision.errors import CloudUnavailable, Interrupted, PodLost
+from provision.pods import ways
 from provision.pods.cloud import State
 from provision.pods.rental import Heard
 from provision.pods.status import LIMIT, LINE, RESULT_LINE, Phase, Status
@@ -38,8 +39,8 @@ class Seat:
         self.bed.points.at = lambda _number, name: self._happen() if name == "sleep" else None
         self.log = Log(self.cloud, POD)
         endpoint = Endpoint(self.cloud, pools(), POD, port=8000, token=TOKEN)
-        ways = [endpoint, self.log, Marker(self.volume, POD)]
-        self.watch = Watch(self.bed.renting, POD, ways, self.shown.append, Vigilance())
+        all_ways = [endpoint, self.log, Marker(self.volume, POD)]
+        self.watch = Watch(self.bed.renting, POD, all_ways, self.shown.append, Vigilance())
 
     def _happen(self) -> None:
         while self.at and self.bed.time.passed >= self.at[0][0]:
@@ -139,6 +140,23 @@ def test_what_is_no_word_of_this_pod_is_passed_over(body: bytes) -> None:
         seated.watch.heard()
 
     assert seated.watch.status is None
+
+
+def test_a_line_of_another_pod_does_not_hide_the_words_of_this_one() -> None:
+    seated = seat()
+    other = status(lease="provision-other-20270115T080000Z-3600s-00000000", now=START + 99)
+    seated.cloud.lines = [LINE + text(status(done=4)).decode(), LINE + text(other).decode()]
+    seated.watch.heard()
+
+    assert [said.done for said in seated.shown] == [4]
+
+
+def test_a_result_beyond_all_measure_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "RESULT_LIMIT", len(RESULT) - 1)
+    seated = seat()
+    with Voice(result=RESULT) as voice:
+        seated.cloud.where = voice.address
+        assert seated.watch.result() is None
 
 
 def test_an_older_word_does_not_replace_a_newer() -> None:
