@@ -27,6 +27,7 @@ from provision.pods.errand import Errand
 from provision.pods.job import Job, Task
 from provision.pods.rental import Renting
 from provision.pods.watching import Vigilance
+from provision.pods.ways import Log
 from provision.progress import Lines
 from provision.retry import Patience
 from provision.serve import Folder, Settings
@@ -132,7 +133,10 @@ def test_a_volume_is_filled_and_proven_and_the_pod_is_given_back(scene: Scene) -
     scene.assert_clean()
 
 
-def test_behind_a_proxy_that_does_not_answer_all_comes_by_the_log(runpod: Scene) -> None:
+def test_behind_a_proxy_that_does_not_answer_all_comes_by_the_log(
+    runpod: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Log, "pause", 0.5)
     assert runpod.bed.stand_in is not None
     runpod.bed.stand_in.faults.on("proxy", "page524", times=10**6)
 
