@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.errors import ExitCode, Interrupted, PodError, ProvisionError
+from provision.names import STATE_FOLDER, shown
 from provision.pods.bill import Bill, bill_of
 from provision.pods.errand import STATUS_PORT, order_for
 from provision.pods.job import PORT, TOKEN
@@ -182,8 +183,20 @@ def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result],
         error = failure
     except KeyboardInterrupt:
         error = Interrupted("interrupted", hint="run the same command again; it resumes")
+    result = results[-1] if results else None
     bill = bill_of(tenancy.attempts, renting.clock())
-    return Ending(result=results[-1] if results else None, bill=bill, error=error, left=tenancy.left)
+    return Ending(result=result, bill=bill, error=error or _doubt(result), left=tenancy.left)
+
+
+def _doubt(result: Result | None) -> PodError | None:
+    """That a pod says that all is well is no proof."""
+    if result is None or not result.ok or result.verify is not None:
+        return None
+    return PodError(
+        "the pod says that all is as promised, and its proof could not be brought back",
+        hint="the next run costs little: provision pod verify; or look on the volume: "
+        f"{STATE_FOLDER}/jobs/{shown(result.lease)}.result.json",
+    )
 
 
 def new_order(renting: Renting, errand: Errand, offer: Offer) -> Order:

@@ -90,9 +90,9 @@ def environment(errand: Errand, lease: Lease, offer: Offer) -> dict[str, str]:
         jobs.VOLUME_ID: errand.volume.id,
         jobs.MOUNTED: "mount",
         jobs.VOLUME_SIZE: f"{errand.volume.size}G",
-        "PROVISION_GRACE": str(errand.grace),
+        jobs.GRACE: str(errand.grace),
         **({jobs.PACKAGE: errand.package} if errand.package else {}),
-        **({"PROVISION_PRICE": f"{offer.price:g}"} if offer.price is not None else {}),
+        **({jobs.PRICE: f"{offer.price:g}"} if offer.price is not None else {}),
         **jobs.parcel(errand.job, errand.script),
     }
     for name in errand.env:
