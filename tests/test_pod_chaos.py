@@ -134,7 +134,7 @@ def test_whatever_goes_wrong_no_pod_is_left_and_no_byte_is_wrong(hub, seed):
         cloud.dials.edge_seconds = dice.choice([0, 0.5])
         cloud.dials.gone_seconds = dice.choice([0, 0.3])
         cloud.dials.proxy_seconds = 2.0
-        cloud.faults.chaos(seed=seed, rate=dice.choice([0.1, 0.2, 0.35, 0.6]), seconds=0.5)
+        cloud.faults.chaos(seed=seed, rate=dice.choice([0.1, 0.2, 0.35, 0.6]), creating=0.7, seconds=0.5)
         told = carried_out(plan)
 
         check(cloud, volume, told)

@@ -148,18 +148,27 @@ class Faults:
         return fault
 
     def chaos(
-        self, seed: int, rate: float, *, passing: Sequence[str] = PASSING, unlucky: Sequence[str] = UNLUCKY,
+        self,
+        seed: int,
+        rate: float,
+        *,
+        creating: float | None = None,
+        passing: Sequence[str] = PASSING,
+        unlucky: Sequence[str] = UNLUCKY,
         seconds: float = 0.2,
-    ) -> None:  # fmt: skip
-        """A share `rate` of all requests goes wrong, the same for the same seed: by operation and how many it was."""
+    ) -> None:
+        """A share `rate` of all requests goes wrong (`creating`, of those for a pod), the same for the same seed: by
+        operation and how many it was.
+        """
         counts: Counter[str] = Counter()
 
         def decide(operation: str, by: str) -> Fault | None:
             counts[operation] += 1
             dice = random.Random(f"{seed} {operation} {by} {counts[operation]}")
-            if dice.random() >= rate:
+            is_create = operation in GROUPS["create"]
+            if dice.random() >= (rate if creating is None or not is_create else creating):
                 return None
-            kinds = [*passing, *(unlucky if operation in GROUPS["create"] else ())]
+            kinds = [*passing, *(unlucky if is_create else ())]
             kinds += ["lie"] if operation in GROUPS["delete"] and by == "account" else []
             return Fault(kind=dice.choice(kinds), after=dice.random() < 0.5, seconds=seconds * dice.random() * 2)
 
