@@ -22,23 +22,14 @@
 # shellcheck disable=SC2329 # functions that only traps call
 set -u
 VERSION=0.1.0
+AGENT=provision/$VERSION # the default of Python is refused by RunPod's front
 : "${PATH:=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
 export PATH
-here=$(cd "$(dirname "$0")" && pwd -P)
+repository=$(cd "$(dirname "$0")/.." && pwd -P)
 temporary=${TMPDIR:-/tmp}
-python='' child='' watchdog='' making='' dry_run=''
+python='' child='' watchdog='' making='' dry_run='' told=''
 newline='
 '
-
-main() {
-    if [ -n "${PROVISION_LEASE-}" ]; then
-        in_pod
-    else
-        trap clean EXIT
-        trap interrupted INT TERM
-        by_hand "$@"
-    fi
-}
 
 say() { printf '%s\n' "$*"; }
 now() { date +%s; }
@@ -46,6 +37,8 @@ now() { date +%s; }
 # ---- By hand -------------------------------------------------------------------------------------------------------
 
 by_hand() {
+    trap clean EXIT
+    trap interrupted INT TERM
     option='' both='' count=0 # `both`: the words that verify gets as well, as `"${1}" "${2}"`
     for word in "$@"; do
         count=$((count + 1))
@@ -59,8 +52,8 @@ by_hand() {
         esac
         case $word in -*) option=$word ;; *) option=${option:+-} ;; esac
     done
-    [ -n "${PROVISION_MANIFESTS-}" ] || [ -d manifests ] || [ ! -d "$here/../manifests" ] ||
-        export PROVISION_MANIFESTS="$here/../manifests"
+    [ -d manifests ] || [ ! -d "$repository/manifests" ] ||
+        export PROVISION_MANIFESTS="${PROVISION_MANIFESTS:-$repository/manifests}"
     find_volume
     find_environment
     run "$python" -m provision fill "$@"
@@ -68,8 +61,7 @@ by_hand() {
     case $code$dry_run in 0 | 3 | 5 | 6) ;; *) exit "$code" ;; esac
     eval "run \"\$python\" -m provision verify $both"
     verified=$?
-    [ "$code" -ne 0 ] || code=$verified
-    exit "$code"
+    exit $((code ? code : verified))
 }
 
 # ---- In a pod ------------------------------------------------------------------------------------------------------
@@ -139,7 +131,7 @@ watch_deadline() {
 overdue() {
     trap '' USR1
     end_child
-    [ -e "$work/ended" ] || tell_status ended 8 "the deadline of the pod came before its job was done" \
+    [ -n "$told" ] || [ -e "$work/ended" ] || tell_status ended 8 "the deadline of the pod came before its job was done" \
         "run the same command again with more time; it resumes"
     exit 8
 }
@@ -149,7 +141,7 @@ leave() {
     trap - EXIT
     clean
     [ -z "${RUNPOD_POD_ID-}" ] || give_back
-    kill -KILL "$watchdog" 2>/dev/null
+    kill "$watchdog" 2>/dev/null
     exit "$1"
 }
 
@@ -180,21 +172,20 @@ ask() {
 ask_by_python() {
     "${python:-python3}" -I -c 'if True:
         import os, sys, urllib.error, urllib.request
-        method, address, body, version = sys.argv[1:]
-        key = os.environ.get("RUNPOD_API_KEY", "")
-        agent = "provision/" + version  # without one of our own we would be refused
-        headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json", "User-Agent": agent}
+        method, address, body, agent = sys.argv[1:]
+        headers = {"Content-Type": "application/json", "User-Agent": agent}
+        headers["Authorization"] = "Bearer " + os.environ.get("RUNPOD_API_KEY", "")
         request = urllib.request.Request(address, body.encode() or None, headers, method=method)
         try:
             answer = urllib.request.urlopen(request, timeout=30)
         except urllib.error.HTTPError as error:
             answer = error
-        print(answer.read(4096).decode("utf-8", "replace"), answer.getcode(), sep="\n")' "$@" "$VERSION"
+        print(answer.read(4096).decode("utf-8", "replace"), answer.getcode(), sep="\n")' "$@" "$AGENT"
 }
 
 ask_by_curl() {
     printf 'Authorization: Bearer %s\n' "${RUNPOD_API_KEY-}" |
-        curl -sS -m 30 -X "$1" -A "provision/$VERSION" -H @- -H 'Content-Type: application/json' ${3:+-d "$3"} \
+        curl -sS -m 30 -A "$AGENT" -H @- -H 'Content-Type: application/json' -X "$1" ${3:+-d "$3"} \
             -w '\n%{http_code}' "$2"
 }
 
@@ -238,8 +229,8 @@ find_environment() {
     [ -z "$python" ] || return 0
     package=${PROVISION_PACKAGE:-volume-provision==$VERSION}
     case $package in parcel:*) package=$work/${package#parcel:} ;; esac
-    [ -n "${PROVISION_PACKAGE-}" ] || ! grep -q '^name = "volume-provision"' "$here/../pyproject.toml" 2>/dev/null ||
-        package="-e $(cd "$here/.." && pwd -P)"
+    [ -n "${PROVISION_PACKAGE-}" ] || ! grep -q '^name = "volume-provision"' "$repository/pyproject.toml" 2>/dev/null ||
+        package="-e $repository"
     place=${PROVISION_VENV:-$temporary/provision-$(id -u)-$(printf %s "$package" | cksum | tr ' ' -)}
     [ -e "$place" ] || make_environment
     [ -n "$(find "$place" -prune -user "$(id -u)")" ] && [ "$(cat "$place/package.txt" 2>/dev/null)" = "$package" ] ||
@@ -291,10 +282,12 @@ not_installed() {
 
 # ---- Ending --------------------------------------------------------------------------------------------------------
 
-# EXIT_CODE ERROR HINT
+# EXIT_CODE ERROR HINT. The log of a pod goes with it: the renter, who gives it back, has time to read it.
 fail() {
     printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
     tell_status ended "$@"
+    told=yes
+    [ -z "${PROVISION_LEASE:+${RUNPOD_POD_ID-}}" ] || run sleep "${PROVISION_GRACE:-180}"
     exit "$1"
 }
 
@@ -322,10 +315,11 @@ interrupted() {
     trap '' INT TERM USR1
     trap clean EXIT
     end_child
-    [ -z "$watchdog" ] || kill -KILL "$watchdog" 2>/dev/null
+    [ -z "$watchdog" ] || kill "$watchdog" 2>/dev/null
     exit 130
 }
 
 clean() { [ -z "$making" ] || rm -rf "$making"; }
 
-main "$@"
+[ -n "${PROVISION_LEASE-}" ] || by_hand "$@"
+in_pod

@@ -170,6 +170,15 @@ def a_job() -> dict[str, str]:
     return parcel(Job(task=Task.FILL, locks=(lock,)), SCRIPT.read_bytes())
 
 
+def test_before_a_failure_is_given_back_the_renter_has_time_to_read_of_it(bed) -> None:
+    cloud = Cloud((204, ""))
+    began = time.monotonic()
+    rented(bed, "dash", cloud, {"PROVISION_GRACE": "2"})
+    until(lambda: cloud.asked)
+
+    assert time.monotonic() - began > 2
+
+
 @pytest.mark.slow
 def test_past_its_deadline_it_is_given_back_even_when_the_shell_is_stopped(bed) -> None:
     cloud = Cloud((204, ""))
