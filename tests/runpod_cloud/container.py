@@ -21,7 +21,7 @@ from runpod_cloud.logs import LONGEST, Log
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Seconds. `start`: from the rent to the first process; `restart`: from an exit to the next one; `grace`: from
-    SIGTERM to SIGKILL.
+    SIGTERM, which the first process gets, to SIGKILL, which all get.
     """
 
     start: float = 0.0
@@ -49,7 +49,7 @@ class Container:
 
     def crash(self) -> None:
         """All its processes are killed, as by the kernel; it is started again."""
-        self._signal(signal.SIGKILL)
+        self._kill()
 
     def end(self) -> None:
         """It ends for good: SIGTERM, grace, SIGKILL, in the background."""
@@ -59,7 +59,7 @@ class Container:
     def kill(self) -> None:
         """It ends for good, now. Returns when nothing of it is left."""
         self.wanted_end.set()
-        self._signal(signal.SIGKILL)
+        self._kill()
         if self.thread.is_alive():
             self.thread.join(10)
         self._reap()
@@ -95,7 +95,7 @@ class Container:
             return
         self.began = self.began or time.monotonic()
         if self.wanted_end.is_set():
-            self._signal(signal.SIGKILL)
+            self._kill()
         reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         reader.start()
         self.exits.append(self.process.wait())
@@ -110,18 +110,18 @@ class Container:
                 self.log.add(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _end(self) -> None:
-        self._signal(signal.SIGTERM)
+        process = self.process
+        if process is not None and process.poll() is None:
+            process.terminate()  # the first process alone, as container runtimes do
         if not self.ended.wait(self.timing.grace):
-            self._signal(signal.SIGKILL)
+            self._kill()
 
-    def _signal(self, number: signal.Signals) -> None:
-        """To the first process's group; SIGKILL to all."""
+    def _kill(self) -> None:
         process = self.process
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        if number == signal.SIGKILL:
-            self._reap()
+                os.killpg(process.pid, signal.SIGKILL)
+        self._reap()
 
     def _reap(self) -> None:
         """Nothing of it is left: a process that is forked meanwhile is found the next time."""
