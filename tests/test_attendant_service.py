@@ -129,7 +129,7 @@ def test_the_slow_are_closed_and_the_many_are_bounded(bed) -> None:
         ask(bed, "/status")
 
     bed.ticks = LIFE + 1
-    wait_for(lambda: not bed.service._open)
+    wait_for(lambda: not bed.service._open, 3)
     assert ask(bed, "/status")[0] == 200
     assert all(one.recv(1) == b"" for one in slow)
     for one in slow:

@@ -46,11 +46,11 @@ def _duty(work: Path, environment: Mapping[str, str]) -> Duty:
         deadline=_number(environment, job.DEADLINE, None),
         starts=int(_noted(work / "starts", 1)),
         began=_noted(work / "began", now),
-        grace=_number(environment, "PROVISION_GRACE", 180.0),
+        grace=_number(environment, job.GRACE, 180.0),
         token=environment.get(job.TOKEN, ""),
-        host="0.0.0.0" if environment.get("RUNPOD_POD_ID") else "127.0.0.1",  # noqa: S104 - RunPod's proxy comes from outside
+        host=environment.get("PROVISION_STATUS_HOST") or _host(environment),
         port=int(_number(environment, job.PORT, 8000.0)),
-        price=_number(environment, "PROVISION_PRICE", -1.0) if environment.get("PROVISION_PRICE") else None,
+        price=_number(environment, job.PRICE, None) if environment.get(job.PRICE) else None,
         python=sys.executable,
         environment={name: value for name, value in environment.items() if not name.startswith(OURS)},
         clock=time.time,
@@ -58,6 +58,11 @@ def _duty(work: Path, environment: Mapping[str, str]) -> Duty:
         emit=_speaker(),
         is_stopped=_stopped(),
     )
+
+
+def _host(environment: Mapping[str, str]) -> str:
+    """In a pod of RunPod its proxy comes from outside; anywhere else the renter is on the same machine."""
+    return "0.0.0.0" if environment.get("RUNPOD_POD_ID") else "127.0.0.1"  # noqa: S104 - as said
 
 
 def _given(environment: Mapping[str, str], name: str) -> str:

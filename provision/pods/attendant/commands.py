@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from provision.pods.attendant.duty import Duty, Errand
 
-FAREWELL = 4.0
-"""Seconds that a command has to end by itself: the platform gives us five."""
+FAREWELL = 3.0
+"""Seconds that a command has to end by itself: the platform gives five, of which the rest is for the marker."""
 
 LINE = 8192
 """Bytes of a line that are read at once."""
