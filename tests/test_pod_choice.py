@@ -50,7 +50,7 @@ def test_an_id_like_none_is_answered_with_what_there_is() -> None:
 
 
 def test_where_all_is_too_dear_the_cheapest_are_told() -> None:
-    with pytest.raises(InputError, match=r"0\.01 USD an hour or less; offered: cpu3c-1-2 \(0\.03 USD/h\)"):
+    with pytest.raises(InputError, match=r"0\.01 USD an hour or less; offered: cpu3c-1-2 \(\$0\.03 an hour\)"):
         chosen(max_price=0.01)
 
 

@@ -183,6 +183,8 @@ def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result],
         error = failure
     except KeyboardInterrupt:
         error = Interrupted("interrupted", hint="run the same command again; it resumes")
+    if tenancy.left is not None and isinstance(error, Interrupted):
+        error = None  # whoever interrupted wanted it so
     result = results[-1] if results else None
     bill = bill_of(tenancy.attempts, renting.clock())
     return Ending(result=result, bill=bill, error=error or _doubt(result), left=tenancy.left)

@@ -94,7 +94,7 @@ def _nothing(fitting: Sequence[Offer], wishes: Wishes) -> InputError:
 
 def price_text(price: float | None) -> str:
     """A price by the hour, for people."""
-    return "price unknown" if price is None else f"{price:.3g} USD/h"
+    return "price unknown" if price is None else f"${price:.3g} an hour"
 
 
 def _listed(names: Sequence[str]) -> str:

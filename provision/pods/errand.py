@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from provision.pods.job import Job
     from provision.pods.lease import Lease
 
+PUBLIC = frozenset(
+    {
+        *(jobs.LEASE, jobs.DEADLINE, jobs.PORT, jobs.PACKAGE, jobs.VOLUME, jobs.VOLUME_ID, jobs.VOLUME_SIZE),
+        *(jobs.MOUNTED, jobs.GRACE, jobs.PRICE, "PROVISION_PYTHON", "PROVISION_MOUNT_WAIT"),
+        *("HF_ENDPOINT", "MODELSCOPE_ENDPOINT"),
+    }
+)
+"""Variables whose values may be shown; all others might hold a secret."""
+
 VARIABLES = 50
 """Environment variables of a pod, at RunPod (docs.runpod.io, pods/templates/environment-variables)."""
 

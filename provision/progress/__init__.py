@@ -8,10 +8,11 @@ programs, and `Both` is two of them at once.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tqdm import tqdm
 
@@ -109,6 +110,14 @@ class Bars:
         from tqdm import tqdm
 
         tqdm.write(text, file=self._stream)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside, no bar is drawn, by any thread: for a question to the user."""
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self._stream):
+            yield
 
     def _bar(self, label: str, total: int, row: int) -> tqdm[Any]:
         from tqdm import tqdm

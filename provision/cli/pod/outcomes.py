@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.cli import clouds, console, options
 from provision.cli.tables import table_lines
-from provision.errors import ExitCode, InputError, ProvisionError, without_secrets
+from provision.errors import ExitCode, InputError, PodNotReturned, ProvisionError, without_secrets
 from provision.names import shown
 from provision.pods.bill import Bill, bill_document, bill_lines, money
 from provision.pods.carrying import Ending
@@ -159,7 +159,11 @@ def _lines(found: Sequence[Outcome], proofs: Mapping[str, Sequence[str]], apart:
         for path in proofs[outcome.volume.id]:
             yield f"written: {path}"
     yield from _drift_lines(apart)
-    yield from bill_lines(sum((outcome.bill for outcome in found), Bill()))
+    bill = sum((outcome.bill for outcome in found), Bill())
+    yield from bill_lines(bill)
+    is_returned = not any(isinstance(error, PodNotReturned) for outcome in found for error in outcome.errors)
+    if bill.uses and is_returned and not any(outcome.left for outcome in found):
+        yield "given back" if len(bill.uses) == 1 else "all given back"
 
 
 def _row(outcome: Outcome) -> dict[str, str]:

@@ -7,6 +7,7 @@ import string
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def carried_out(asked: Asked, cloud: Cloud, prepared: Sequence[Prepared]) -> lis
 
     progress = console.progress(quiet=asked.quiet)
     tell = teller(progress, quiet=asked.quiet)
-    fleet: Fleet[Prepared, Ending] = Fleet(lambda: _ask_to_leave(len(prepared)), tell)
+    fleet: Fleet[Prepared, Ending] = Fleet(lambda: _ask_to_leave(progress, len(prepared)), tell)
     pools = Pools(settings.http_settings(settings.Limits(connections=len(prepared) + 1)))
 
     def work(one: Prepared) -> Ending:
@@ -117,13 +118,14 @@ def teller(progress: Progress, *, quiet: bool) -> Callable[[str], None]:
     return progress.write if isinstance(progress, Bars) else console.say
 
 
-def _ask_to_leave(count: int) -> bool:
+def _ask_to_leave(progress: Progress, count: int) -> bool:
     """Whether the pods are to go on; without a terminal nobody can be asked, and they are given back."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    what = "the pod" if count == 1 else f"the {count} pods"
-    console.say(f"\ninterrupted: [d]etach from {what}, to go on alone and end by deadline, or [g]ive back now?")
-    answer: str = click.prompt("d or g", type=click.Choice(["d", "g"]), default="g", show_choices=False, err=True)
+    with progress.aside() if isinstance(progress, Bars) else nullcontext():
+        what = "the pod" if count == 1 else f"the {count} pods"
+        console.say(f"\ninterrupted: detach from {what} (d), to do the job alone, or give back now (g)?")
+        answer: str = click.prompt("d or g", type=click.Choice(["d", "g"]), default="g", show_choices=False, err=True)
     return answer == "d"
 
 

@@ -20,6 +20,7 @@ from provision.errors import CloudRefused, CloudUnavailable, InputError, without
 from provision.names import shown
 from provision.pods import job
 from provision.pods.cloud import ByHand, Datacenter, Kind, LogLine, Offer, Pod, Request, State, Stock
+from provision.pods.errand import PUBLIC
 from provision.pods.local.process import MARK, process_of
 from provision.pods.local.record import Record, read_record, write_record
 from provision.pods.local.volumes import DATACENTER, Volumes
@@ -54,7 +55,6 @@ _POLITE, _FORCED = 60, 30
 """Looks after SIGTERM, and after SIGKILL."""
 _LOG, _LOCK = "log", "lock"
 _LOG_LIMIT = 4 * 1024 * 1024
-_PLAIN = frozenset({job.LEASE, job.DEADLINE, job.PORT, job.PACKAGE, job.VOLUME, job.VOLUME_SIZE})
 
 
 class Local:
@@ -194,7 +194,7 @@ class Local:
 
     def requests(self, order: Order) -> list[Request]:
         """As Cloud: what would be run, with all but plain settings of ours masked."""
-        env = {name: without_secrets(value) if name in _PLAIN else "***" for name, value in sorted(order.env.items())}
+        env = {name: without_secrets(value) if name in PUBLIC else "***" for name, value in sorted(order.env.items())}
         body = {"name": order.name, "command": list(order.command), "env": env, "volume": order.volume.id}
         return [Request(method="START", url=f"file://{self._pods}/", body=json.dumps(body, indent=2))]
 

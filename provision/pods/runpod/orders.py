@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provision.errors import InputError, without_secrets
 from provision.pods import job
 from provision.pods.cloud import Kind
+from provision.pods.errand import PUBLIC
 from provision.pods.runpod.mutation import start_command
 from provision.pods.runpod.readings import instance
 from provision.progress import size_text
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
     from provision.pods.cloud import Order, Pod
 
-_PUBLIC = frozenset(
-    {job.LEASE, job.DEADLINE, job.PORT, job.PACKAGE, job.VOLUME, job.VOLUME_SIZE}
-    | {"PROVISION_PYTHON", "PROVISION_MOUNT", "PROVISION_MOUNT_WAIT", "PROVISION_GRACE"}
-    | {"HF_ENDPOINT", "MODELSCOPE_ENDPOINT"}
-)
 _REFERENCE = re.compile(r"\{\{ ?RUNPOD_SECRET_\w+ ?\}\}")
 """The name of a secret that RunPod keeps (docs.runpod.io, pods/templates/secrets)."""
 
@@ -88,7 +84,7 @@ def masked(order: Order) -> Order:
 def _shown(name: str, value: str) -> str:
     if name == job.SCRIPT or name.startswith(job.PARCEL) or len(value) > _LONG:
         return f"<… {size_text(len(value.encode(errors='replace')))}>"
-    if name in _PUBLIC:
+    if name in PUBLIC:
         return without_secrets(value)
     return value if _REFERENCE.fullmatch(value) else "***"
 
