@@ -90,9 +90,13 @@ def test_a_container_that_ends_is_started_again_on_the_same_disk_and_goes_on_cos
 
 
 def test_nothing_of_a_container_outlives_it_not_even_what_ignores_signals_in_a_session_of_its_own(cloud):
-    pod = rent(cloud, sh='trap "" TERM; setsid sleep 100 & sleep 100 & echo up; wait; wait')
+    pod = rent(
+        cloud, sh='trap "" TERM; setsid sleep 100 & env -i sleep 100 & echo up; until [ -e end ]; do sleep 0.01; done'
+    )
     until(lambda: "up" in printed(cloud, pod))
-    until(lambda: len(cloud.alive().get(pod, [])) == 3)
+    until(lambda: len(cloud.alive().get(pod, [])) >= 3)
+    (cloud.account.pod(pod).container.folder / "end").touch()
+    until(lambda: cloud.account.pod(pod).container.exits)
     with pytest.raises(AssertionError, match="still rented"):
         cloud.assert_clean()
 

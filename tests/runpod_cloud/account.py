@@ -79,6 +79,7 @@ class Account:
         self.volumes: dict[str, Volume] = {}
         self.pods: dict[str, Pod] = {}
         self.former: list[Pod] = []
+        self.is_closed = False
         self.lock = threading.RLock()
 
     # Volumes
@@ -135,6 +136,8 @@ class Account:
     def create_pod(self, order: Order, made: Callable[[Pod], bool]) -> Pod:
         """Rent it; its process starts if `made` says so."""
         with self.lock:
+            if self.is_closed:
+                raise RefusedError(503, "the stand-in is closed")
             volume = self.volume(order.volume_id) if order.volume_id else None
             self._check(order, volume)
             datacenter, cloud, price = self._placed(order, volume)

@@ -156,7 +156,10 @@ class RunPodCloud:
         self.closed.set()
         if self._threads[0].is_alive():
             self._server.shutdown()
+            self._threads[1].join(10)
         self._server.server_close()
+        with self.account.lock:
+            self.account.is_closed = True
         for pod in self.all_pods:
             pod.container.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """A container: the pod's command as a real process of this machine, started again whenever it exits.
 
 There is no image and no namespace. What marks the processes of a container is its pod's id in their environment
-(`RUNPOD_POD_ID`) and the process group of the first one; when that one ends, all of them are ended, as in a container.
+(`RUNPOD_POD_ID`), or the session of the first one; when that one ends, all of them are ended, as in a container.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Container:
         self.exits: list[int] = []
         """Exit codes so far; below 0: the signal."""
         self.process: subprocess.Popen[bytes] | None = None
+        self.sessions: set[int] = set()
         self.began: float | None = None
         self.ended = threading.Event()
         self.wanted_end = threading.Event()
@@ -70,7 +71,9 @@ class Container:
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (place / "environ").read_bytes().split(b"\0"):
+                state, _, _, session = (place / "stat").read_text().rpartition(")")[2].split()[:4]
+                is_marked = mark in (place / "environ").read_bytes().split(b"\0")
+                if (is_marked or int(session) in self.sessions) and state not in "ZX":
                     found.append(int(place.name))
         return found
 
@@ -93,6 +96,7 @@ class Container:
         except (OSError, ValueError) as error:
             self.log.add(f"error starting container: failed to create task for container: {error}", "system")
             return
+        self.sessions.add(self.process.pid)
         self.began = self.began or time.monotonic()
         if self.wanted_end.is_set():
             self._kill()
