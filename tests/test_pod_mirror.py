@@ -1,161 +1,139 @@
-"""Mirrors: what is shown here adds up to what the pod has said, whatever it says next."""
+"""A mirror shows a pod's progress as if it were our own, whatever of it was seen."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pod_voice import status
 
 from provision.pods.mirror import Mirror, unseen
-from provision.pods.status import Phase, Running, Status
-from provision.progress import Bars
+from provision.pods.status import Past, Phase, Running, Status
 
 
 @dataclass
-class Ledger:
-    """A Progress that adds up."""
+class Shown:
+    """A progress that remembers: each label with its total, and what its tasks have moved it to."""
 
-    begun: list[tuple[str, int]] = field(default_factory=list)
-    ended: int = 0
-    done: int = 0
-    open: dict[str, int] = field(default_factory=dict)
+    labels: list[list] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    open: bool = False
+    tasks: dict[str, int] = field(default_factory=dict)
 
-    def begin(self, label: str, total: int) -> None:
-        self.begun.append((label, total))
-        self.done = 0
+    def begin(self, label, total):
+        assert not self.open, "the one before has not ended"
+        self.open = True
+        self.labels.append([label, total, 0])
 
-    def task(self, name: str, size: int) -> Entry:
-        assert size >= 0
-        self.open[name] = 0
-        return Entry(self, name)
+    def end(self):
+        assert self.open
+        self.open = False
 
-    def end(self) -> None:
-        self.ended += 1
+    def task(self, name, _):
+        return _Task(self, name)
 
 
 @dataclass
-class Entry:
-    ledger: Ledger
+class _Task:
+    shown: Shown
     name: str
+    done: int = 0
 
-    def advance(self, count: int) -> None:
-        self.ledger.open[self.name] += count
-        self.ledger.done += count
+    def advance(self, count):
+        self.done += count
+        self.shown.labels[-1][2] += count
+        self.shown.tasks[self.name] = self.done
 
-    def restart(self) -> None:
-        self.advance(-self.ledger.open[self.name])
+    def restart(self):
+        self.advance(-self.done)
 
-    def note(self, text: str) -> None:
-        raise AssertionError(text)
+    def note(self, text): ...
 
-    def finish(self) -> None:
-        del self.ledger.open[self.name]
-
-
-def filling(done: int, *running: Running, **changes: object) -> Status:
-    return status(done=done, total=1000, running=running, **changes)
+    def finish(self): ...
 
 
-def test_phases_begin_and_end_and_files_run_in_between() -> None:
-    ledger, told = Ledger(), []
-    mirror = Mirror(ledger, told.append)
-    mirror.show(status(Phase.WAITING))
-    mirror.show(status(Phase.WAITING))
-    mirror.show(status(Phase.INSTALLING))
-    mirror.show(status(Phase.FILLING))
-    mirror.show(filling(30, Running(name="a", size=100, done=30)))
-    assert ledger.open == {"a": 30}
-    mirror.show(filling(150, Running(name="b", size=900, done=50)))
-    assert (ledger.done, ledger.open) == (150, {"b": 50})
-    mirror.show(status(Phase.VERIFYING, total=1000, done=10))
-    assert (ledger.done, ledger.open) == (10, {})
-    mirror.show(status(Phase.ENDED))
-
-    assert told == ["waiting for the volume to be mounted", "installing provision in the pod"]
-    assert ledger.begun == [("fill", 1000), ("verify", 1000)]
-    assert ledger.ended == 2
+def status(phase, **parts):
+    return Status(lease="n", phase=phase, began=0.0, now=1.0, deadline=9.0, **parts)
 
 
-def test_a_file_that_begins_again_is_taken_back() -> None:
-    ledger = Ledger()
-    mirror = Mirror(ledger, lambda _: None)
-    mirror.show(filling(80, Running(name="a", size=100, done=80)))
-    mirror.show(filling(10, Running(name="a", size=100, done=10)))
-
-    assert (ledger.done, ledger.open) == (10, {"a": 10})
-
-
-def test_every_note_is_told_once() -> None:
-    told: list[str] = []
-    mirror = Mirror(Ledger(), told.append)
-    for notes in (("1", "2"), ("1", "2"), ("2", "3", "3"), ("3", "3", "4"), ("9",)):
-        mirror.show(status(notes=notes))
-
-    assert told == ["1", "2", "3", "3", "4", "9"]
-
-
-def test_one_of_several_pods_is_one_task_with_its_label() -> None:
-    ledger, told = Ledger(), []
-    east, west = Mirror(ledger, told.append, "east"), Mirror(ledger, told.append, "west")
-    east.show(filling(100, Running(name="a", size=1000, done=100)))
-    west.show(filling(50, notes=("hello",)))
-    assert (ledger.done, ledger.open) == (150, {"east fill": 100, "west fill": 50})
-    east.show(filling(20))
-    west.end()
-    east.end()
-
-    assert ledger.done == 70
-    assert ledger.open == {}
-    assert (ledger.begun, ledger.ended) == ([], 0)
-    assert told == ["west: hello"]
-
-
-def test_it_is_drawn_by_the_same_bars_as_a_local_fill() -> None:
-    screen = io.StringIO()
-    mirror = Mirror(Bars(screen), lambda _: None)
-    mirror.show(filling(300, Running(name="models/a", size=1000, done=300)))
-    mirror.show(filling(1000))
+def mirrored(*statuses):
+    shown = Shown()
+    mirror = Mirror(shown, shown.said.append)
+    for one in statuses:
+        mirror.show(one)
     mirror.end()
-
-    assert "fill: 100%" in screen.getvalue()
-    assert "models/a" in screen.getvalue()
+    return shown
 
 
-files = st.builds(
-    Running, name=st.sampled_from("abc"), size=st.integers(0, 500), done=st.integers(0, 500)
-)  # fmt: skip
+FILLED = (Past(phase=Phase.FILLING, total=10, done=10),)
+BOTH = (*FILLED, Past(phase=Phase.VERIFYING, total=10, done=10))
+
+
+def test_what_was_not_seen_of_a_phase_is_made_up_for_when_it_is_over():
+    shown = mirrored(
+        status(Phase.FILLING, total=10, done=2),
+        status(Phase.VERIFYING, total=10, done=4, past=FILLED),
+        status(Phase.ENDED, past=BOTH, exit_code=0),
+    )
+    assert shown.labels == [["fill", 10, 10], ["verify", 10, 10]]
+
+
+def test_a_job_that_was_over_before_it_was_seen_is_shown_all_the_same():
+    assert mirrored(status(Phase.ENDED, past=BOTH)).labels == [["fill", 10, 10], ["verify", 10, 10]]
+
+
+def test_a_phase_that_ended_short_is_not_shown_as_whole():
+    short = (Past(phase=Phase.FILLING, total=10, done=6),)
+    shown = mirrored(status(Phase.FILLING, total=10, done=5), status(Phase.VERIFYING, total=10, done=0, past=short))
+    assert shown.labels[0] == ["fill", 10, 6]
+
+
+def test_a_container_that_was_started_again_shows_its_work_again():
+    again = status(Phase.FILLING, total=4, done=1, starts=2)
+    shown = mirrored(status(Phase.VERIFYING, total=10, done=1, past=FILLED), again)
+    assert shown.labels == [["fill", 10, 10], ["verify", 10, 1], ["fill", 4, 1]]
+
+
+def test_a_file_that_begins_again_moves_back_and_the_whole_with_it():
+    shown = mirrored(
+        status(Phase.FILLING, total=10, done=6, running=(Running(name="a", size=8, done=6),)),
+        status(Phase.FILLING, total=10, done=1, running=(Running(name="a", size=8, done=1),)),
+    )
+    assert shown.tasks["a"] == 1
+    assert shown.labels == [["fill", 10, 1]]
+
+
+counts = st.integers(min_value=0, max_value=50)
+files = st.lists(
+    st.builds(Running, name=st.sampled_from("abc"), size=st.just(50), done=counts),
+    max_size=3,
+    unique_by=lambda f: f.name,
+)
 statuses = st.builds(
     status,
-    st.sampled_from(Phase),
-    total=st.sampled_from([0, 1000, 2000]),
-    done=st.integers(0, 2000),
-    running=st.lists(files, max_size=4).map(tuple),
+    st.sampled_from([Phase.FILLING, Phase.VERIFYING, Phase.INSTALLING, Phase.ENDED]),
+    total=counts,
+    done=counts,
+    running=files.map(tuple),
+    starts=st.integers(min_value=1, max_value=2),
+    past=st.lists(st.builds(Past, phase=st.sampled_from(Phase), total=counts, done=counts), max_size=2).map(tuple),
 )
 
 
-@given(st.lists(statuses, max_size=8), st.sampled_from(["", "one"]))
-def test_whatever_comes_what_is_shown_is_what_was_last_said(said: list[Status], label: str) -> None:
-    ledger = Ledger()
-    mirror = Mirror(ledger, lambda _: None, label)
-    for each in said:
-        before = ledger.done
-        mirror.show(each)
-        if each.phase in {Phase.FILLING, Phase.VERIFYING} and each.total and not label:
-            assert ledger.done == each.done, before
-    mirror.end()
-
-    assert ledger.open == {}
-    assert ledger.ended == len(ledger.begun)
+@given(st.lists(statuses, max_size=8))
+def test_what_is_shown_in_the_end_is_what_was_last_said_of_each_phase(said):
+    shown = mirrored(*said)
+    last = said[-1] if said else None
+    if last is not None and last.phase in {Phase.FILLING, Phase.VERIFYING} and last.total:
+        assert shown.labels[-1][2] == last.done
+    assert not shown.open
 
 
-@given(st.lists(st.sampled_from("ab"), max_size=8), st.lists(st.sampled_from("ab"), max_size=8), st.integers(1, 5))
-def test_notes_that_roll_on_lose_none(old: list[str], new: list[str], kept: int) -> None:
-    before, now = tuple(old[-kept:]), tuple([*old, *new][-kept:])
-
-    found = tuple(unseen(before, now))
-
-    assert len(found) <= len(new)
-    assert now[len(now) - len(found) :] == found
+def test_notes_are_told_once_whatever_part_of_them_is_seen():
+    assert unseen(["a", "b"], ["a", "b", "c"]) == ["c"]
+    assert unseen(["a", "b", "c"], ["b", "c", "d"]) == ["d"]
+    assert unseen(["a"], ["x", "y"]) == ["x", "y"]
+    assert mirrored(*[status(Phase.FILLING, notes=("slow", "slower")[:n]) for n in (1, 2, 2)]).said == [
+        "slow",
+        "slower",
+    ]

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.errors import PodError
-from provision.pods.status import LIMIT, Phase, Running, Status, read_status, status_document
+from provision.pods.status import LIMIT, Past, Phase, Running, Status, read_status, status_document
 
 FULL = Status(
     lease="provision-p", phase=Phase.FILLING, began=1.0, now=2.5, deadline=9.0, starts=2, total=10, done=4, rate=1.5,
-    finished=1, running=(Running(name="a", size=9, done=3),), notes=("slow",), counts=(("ok", 3),), exit_code=3,
-    error="bad", hint="do",
+    finished=1, running=(Running(name="a", size=9, done=3),), past=(Past(phase=Phase.FILLING, total=9, done=8),),
+    notes=("slow",), counts=(("ok", 3),), exit_code=3, error="bad", hint="do",
 )  # fmt: skip
 
 

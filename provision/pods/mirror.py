@@ -9,7 +9,7 @@ from provision.pods.status import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from provision.pods.status import Running, Status
+    from provision.pods.status import Past, Running, Status
     from provision.progress import Progress, Task
 
 LABELS = {Phase.FILLING: "fill", Phase.VERIFYING: "verify"}
@@ -26,6 +26,8 @@ class Mirror:
     def __init__(self, progress: Progress, tell: Callable[[str], None], label: str = "") -> None:
         self._progress, self._tell, self._label = progress, tell, label
         self._phase: Phase | None = None
+        self._starts = 0
+        self._over: set[Phase] = set()
         self._begun: tuple[Phase, int] | None = None
         self._whole: Task | None = None
         self._tasks: dict[str, tuple[Task, int]] = {}
@@ -34,6 +36,9 @@ class Mirror:
 
     def show(self, status: Status) -> None:
         """Bring what is shown to `status`."""
+        if status.starts != self._starts:  # the container was started again, and so was its work
+            self._starts = status.starts
+            self._over.clear()
         if status.phase is not self._phase:
             self._phase = status.phase
             if status.phase in TOLD:
@@ -41,11 +46,21 @@ class Mirror:
         for note in unseen(self._notes, status.notes):
             self._say(note)
         self._notes = status.notes
+        for past in status.past:
+            self._show_past(past)
         if status.phase not in LABELS:
             self.end()
         elif status.total:
-            self._begin(status)
+            self._begin(status.phase, status.total)
             self._advance(status)
+
+    def _show_past(self, past: Past) -> None:
+        """How a phase has ended, which may be more than was seen of it."""
+        if past.phase in LABELS and past.phase not in self._over:
+            self._over.add(past.phase)
+            self._begin(past.phase, past.total)
+            self._show_rest(past.done - self._shown)
+            self.end()
 
     def end(self) -> None:
         """Nothing more comes of what is shown."""
@@ -62,22 +77,19 @@ class Mirror:
     def _say(self, text: str) -> None:
         self._tell(f"{self._label}: {text}" if self._label else text)
 
-    def _begin(self, status: Status) -> None:
-        if self._begun == (status.phase, status.total):
+    def _begin(self, phase: Phase, total: int) -> None:
+        if self._begun == (phase, total):
             return
         self.end()
-        self._begun = (status.phase, status.total)
+        self._begun = (phase, total)
         if self._label:
-            self._whole = self._progress.task(f"{self._label} {LABELS[status.phase]}", status.total)
+            self._whole = self._progress.task(f"{self._label} {LABELS[phase]}", total)
         else:
-            self._progress.begin(LABELS[status.phase], status.total)
+            self._progress.begin(LABELS[phase], total)
 
     def _advance(self, status: Status) -> None:
-        if self._whole is not None:
-            self._whole.advance(status.done - self._shown)
-        else:
-            shown = sum(self._show_running(status.running))
-            self._show_rest(status.done - self._shown - shown)
+        shown = 0 if self._whole is not None else sum(self._show_running(status.running))
+        self._show_rest(status.done - self._shown - shown)
         self._shown = status.done
 
     def _show_running(self, running: Sequence[Running]) -> list[int]:
@@ -100,7 +112,9 @@ class Mirror:
 
     def _show_rest(self, count: int) -> None:
         """What files have moved that were not seen running: small ones, and the ends of others."""
-        if count:
+        if self._whole is not None:
+            self._whole.advance(count)
+        elif count:
             task = self._progress.task("", abs(count))
             task.advance(count)
             task.finish()

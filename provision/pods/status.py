@@ -49,12 +49,21 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What had become of a phase when it was over, in bytes."""
+
+    phase: Phase
+    total: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A job as it stands. Times are times of day in seconds, by the pod's clock; sizes are bytes.
 
-    `total`, `done`, `rate`, `running` and `finished` (files) are about the phase. `starts`: how often the container was
-    started. `notes` are the last things that the commands said. `exit_code`, `error` and `hint` are there once the job
-    has ended; `counts` once files were verified: how many are in which state.
+    `total`, `done`, `rate`, `running` and `finished` (files) are about the phase, `past` about those before. `starts`:
+    how often the container was started. `notes` are the last things that the commands said. `exit_code`, `error` and
+    `hint` are there once the job has ended; `counts` once files were verified: how many are in which state.
     """
 
     lease: str
@@ -68,6 +77,7 @@ class Status:
     rate: float = 0.0
     finished: int = 0
     running: tuple[Running, ...] = ()
+    past: tuple[Past, ...] = ()
     notes: tuple[str, ...] = ()
     counts: tuple[tuple[str, int], ...] = ()
     exit_code: int | None = None
@@ -95,6 +105,7 @@ def status_document(status: Status) -> dict[str, Any]:
         "rate": status.rate,
         "finished": status.finished,
         "running": [{"name": file.name, "size": file.size, "done": file.done} for file in status.running],
+        "past": [{"phase": past.phase.value, "total": past.total, "done": past.done} for past in status.past],
         "notes": list(status.notes),
         "counts": dict(status.counts),
         "exit_code": status.exit_code,
@@ -130,6 +141,7 @@ def _status(document: dict[str, Any]) -> Status:
         rate=_number(document.get("rate", 0.0)),
         finished=_count(document.get("finished", 0)),
         running=tuple(_running(file) for file in document.get("running", [])[:_NAMES]),
+        past=tuple(_past(past) for past in document.get("past", [])[:_NAMES]),
         notes=tuple(_text(note) for note in document.get("notes", [])[:_NAMES]),
         counts=tuple((_text(name), _count(count)) for name, count in list(document.get("counts", {}).items())[:_NAMES]),
         exit_code=None if code is None else min(_count(code), 255),
@@ -140,6 +152,10 @@ def _status(document: dict[str, Any]) -> Status:
 
 def _running(file: dict[str, Any]) -> Running:
     return Running(name=_text(file["name"]), size=_count(file["size"]), done=_count(file["done"]))
+
+
+def _past(past: dict[str, Any]) -> Past:
+    return Past(phase=Phase(past["phase"]), total=_count(past["total"]), done=_count(past["done"]))
 
 
 def _count(value: object) -> int:

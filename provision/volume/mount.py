@@ -22,6 +22,7 @@ locks/      what each project was promised
 receipts/   what was proven about the files that stand
 partials/   journals of unfinished files; each lies beside its target as .provision-*.partial
 claims/     who fetches what just now
+jobs/       what rented pods did here
 
 Nothing here is needed to use the models. Without it the next `provision fill` reads every file again.
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.errors import without_secrets
 from provision.pods.attendant.pace import Pace
-from provision.pods.status import Phase, Running, Status, status_document
+from provision.pods.status import Past, Phase, Running, Status, status_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,16 @@ class Account:
         """`phase` begins, from zero."""
         with self._lock:
             self._pace.clear()
-            self._status = replace(self._status, phase=phase, total=0, done=0, rate=0.0, finished=0, running=())
+            past = self._past()
+            self._status = replace(
+                self._status, phase=phase, total=0, done=0, rate=0.0, finished=0, running=(), past=past
+            )
+
+    def _past(self) -> tuple[Past, ...]:
+        """The phases that are over, once the one under way is."""
+        status = self._status
+        own = Past(phase=status.phase, total=status.total, done=status.done)
+        return (*status.past, own) if status.total and not status.has_ended else status.past
 
     def note(self, text: str) -> None:
         """The last of the notes; secrets in it are masked."""
@@ -98,6 +107,7 @@ class Account:
             self._status = replace(
                 self._status,
                 phase=Phase.ENDED,
+                past=self._past(),
                 rate=0.0,
                 running=(),
                 exit_code=ending.exit_code,

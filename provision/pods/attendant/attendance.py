@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ MARGIN = 15.0
 
 LINE_LIMIT = 8000
 """Characters of a status line: log collectors cut longer ones."""
+
+_PROGRESS = re.compile(r"(fill|verify): \d")
+"""A line of progress, as a command without a terminal writes them: the status has the same."""
 
 VIEW = 2.5
 """Seconds that a page which is being looked at has to learn the end, after the renter has learnt it."""
@@ -141,7 +145,8 @@ class _Shift:
         def hear(line: str) -> None:
             said.append(line)
             del said[: -outcome.SAID]
-            account.note(line)
+            if not _PROGRESS.match(line):
+                account.note(line)
             duty.emit(_harmless(line))
 
         with Command(words, duty, out, hear) as command:
