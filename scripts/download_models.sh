@@ -117,10 +117,9 @@ plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '\042\134' "''"; 
 
 # In the background: whatever else hangs, at the deadline the work ends and the pod is given back.
 watch_deadline() {
-    while left=$((deadline - $(now))) && [ "$left" -gt 0 ]; do
+    while [ "$(now)" -lt "$deadline" ]; do
         kill -0 $$ 2>/dev/null || exit 0
-        [ "$left" -le 5 ] || left=5
-        sleep "$left" >/dev/null 2>&1
+        sleep 1 >/dev/null 2>&1
     done
     kill -USR1 $$
     sleep 10 >/dev/null 2>&1
@@ -305,10 +304,16 @@ run() {
 end_child() {
     [ -n "$child" ] || return 0
     kill -TERM "$child" 2>/dev/null
-    (sleep 5 && kill -KILL "$child") >/dev/null 2>&1 &
+    kill_later >/dev/null 2>&1 &
     wait "$child" 2>/dev/null
     kill -KILL $! 2>/dev/null
     child=''
+}
+
+# Second by second: when it is ended itself, a sleep outlives it.
+kill_later() {
+    for _ in 1 2 3 4 5; do sleep 1; done
+    kill -KILL "$child"
 }
 
 interrupted() {
