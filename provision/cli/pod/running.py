@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from provision.pods.job import Task
     from provision.progress import Progress
 
-_AT_HOME, _ELSEWHERE = 0.2, 2.0
-"""Seconds between two looks at a pod."""
+_AT_HOME, _ELSEWHERE, _RAREST = 0.2, 3.0, 10.0
+"""Seconds between two looks at a pod; elsewhere so many for each: RunPod takes 60 requests a minute from an account."""
 
 _LETTERS = string.ascii_lowercase + string.digits
 
@@ -56,7 +56,8 @@ def carried_out(asked: Asked, cloud: Cloud, prepared: Sequence[Prepared]) -> lis
             label=one.label,
             came_up=lambda pod: _show_page(cloud, pod, one, said),
         )
-        renting = replace(_renting(cloud, fleet, said), wait=asked.wait)
+        look = min(_ELSEWHERE * len(prepared), _RAREST)
+        renting = replace(_renting(cloud, fleet, said, look), wait=asked.wait)
         return (send_off if asked.detach else carry_out)(renting, one.errand, eyes)
 
     if len(prepared) == 1:
@@ -88,7 +89,7 @@ def attended(cloud: Cloud, pod: Pod, task: Task, *, quiet: bool) -> Ending:
     return found
 
 
-def _renting(cloud: Cloud, fleet: Fleet[Any, Ending], tell: Callable[[str], None]) -> Renting:
+def _renting(cloud: Cloud, fleet: Fleet[Any, Ending], tell: Callable[[str], None], look: float = _ELSEWHERE) -> Renting:
     return Renting(
         cloud=cloud,
         now=time.time,
@@ -98,7 +99,7 @@ def _renting(cloud: Cloud, fleet: Fleet[Any, Ending], tell: Callable[[str], None
         tell=tell,
         nonce=nonce,
         leave=fleet.leave,
-        look=_AT_HOME if isinstance(cloud, Local) else _ELSEWHERE,
+        look=_AT_HOME if isinstance(cloud, Local) else look,
     )
 
 
