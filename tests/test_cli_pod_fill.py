@@ -25,9 +25,7 @@ def desk(request, tmp_path, hub, monkeypatch, capsys):
     """A locked project at each cloud; in the end no pod is left."""
     seat(tmp_path, hub, monkeypatch)
     desk = Desk(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
-    desk.manifests.mkdir()
-    (desk.manifests / "mine.yaml").write_text(MANIFEST)
-    assert desk.run("lock", "mine")[0] == 0
+    desk.lock(MANIFEST)
     if request.param == "local":
         yield desk
         assert desk.json("pod", "ls")[1]["pods"] == []
@@ -45,9 +43,7 @@ def at_home(tmp_path, hub, monkeypatch, capsys):
     """As `desk`, at this machine alone."""
     seat(tmp_path, hub, monkeypatch)
     desk = Desk(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
-    desk.manifests.mkdir()
-    (desk.manifests / "mine.yaml").write_text(MANIFEST)
-    assert desk.run("lock", "mine")[0] == 0
+    desk.lock(MANIFEST)
     return desk
 
 
@@ -164,9 +160,7 @@ def test_no_token_is_anywhere_but_in_the_pods_environment(desk):
 
 
 def test_a_pod_that_is_left_alone_is_attended_later(at_home):
-    manifest = MANIFEST.replace(f"{SMALL}, ", f"{SMALL}, {BIG}, ")
-    (at_home.manifests / "mine.yaml").write_text(manifest)
-    assert at_home.run("lock", "mine")[0] == 0
+    at_home.lock(MANIFEST.replace(f"{SMALL}, ", f"{SMALL}, {BIG}, "))
     volume = at_home.volume()
 
     code, document = at_home.json("pod", "fill", "mine", "--volume-id", volume, "--detach", "--max-rate", "20M")
@@ -253,9 +247,7 @@ def test_a_report_comes_back_in_the_form_that_was_asked_for(at_home, tmp_path):
 def test_the_name_of_a_pod_at_runpod_says_whose_it_is(tmp_path, hub, monkeypatch, capsys):
     seat(tmp_path, hub, monkeypatch)
     desk = Desk(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
-    desk.manifests.mkdir()
-    (desk.manifests / "mine.yaml").write_text(MANIFEST)
-    assert desk.run("lock", "mine")[0] == 0
+    desk.lock(MANIFEST)
     with RunPodCloud() as cloud:
         desk.cloud = cloud
         at_runpod(desk)

@@ -150,6 +150,7 @@ def test_verify_as_json_is_one_document_of_the_agreed_shape(filled: Path, capsys
         "misfits": [],
         "notes": [],
         "unread": 0,
+        "shard": None,
     }  # fmt: skip
 
 
