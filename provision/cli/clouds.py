@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from provision.cli import console
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,9 +38,10 @@ def cloud(name: str | None) -> Cloud:
     from provision.pods.runpod.key import find_key
 
     key = find_key(os.environ, Path.home()) if name != "local" else None
-    if name == "local" or (name is None and key is None):
+    if name is None and key is None:
+        console.say("no API key for RunPod is set: this is about this machine, as --cloud local")
         return _local()
-    return _runpod(key)
+    return _local() if name == "local" else _runpod(key)
 
 
 def flag(cloud: Cloud) -> str:

@@ -130,6 +130,15 @@ class Size(click.ParamType[int]):
         return size
 
 
+class Gigabytes(Size):
+    """A size of a volume: as `Size`, but a number alone is GB, as clouds count volumes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        is_bare = isinstance(value, str) and value.strip().isdigit()
+        return super().convert(f"{value}G" if is_bare else value, param, ctx)
+
+
 class Share(click.ParamType[float]):
     """A share of the whole: `5%`, `0.05`."""
 

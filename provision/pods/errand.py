@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PUBLIC = frozenset(
     {
-        *(jobs.LEASE, jobs.DEADLINE, jobs.PORT, jobs.PACKAGE, jobs.VOLUME, jobs.VOLUME_ID, jobs.VOLUME_SIZE),
-        *(jobs.MOUNTED, jobs.GRACE, jobs.PRICE, "PROVISION_PYTHON", "PROVISION_MOUNT_WAIT"),
-        *("HF_ENDPOINT", "MODELSCOPE_ENDPOINT"),
+        *(jobs.LEASE, jobs.DEADLINE, jobs.PORT, jobs.PACKAGE, jobs.PRICE, jobs.MACHINE, jobs.DATACENTER),
+        *(jobs.VOLUME, jobs.VOLUME_ID, jobs.VOLUME_SIZE, jobs.MOUNTED, jobs.GRACE),
+        *("PROVISION_PYTHON", "PROVISION_MOUNT_WAIT", "HF_ENDPOINT", "MODELSCOPE_ENDPOINT"),
     }
 )
 """Variables whose values may be shown; all others might hold a secret."""
@@ -97,6 +97,8 @@ def environment(errand: Errand, lease: Lease, offer: Offer) -> dict[str, str]:
         jobs.PORT: str(errand.port),
         jobs.VOLUME: errand.mount,
         jobs.VOLUME_ID: errand.volume.id,
+        jobs.DATACENTER: errand.volume.datacenter,
+        jobs.MACHINE: offer.id,
         jobs.MOUNTED: "mount",
         jobs.VOLUME_SIZE: f"{errand.volume.size}G",
         jobs.GRACE: str(errand.grace),

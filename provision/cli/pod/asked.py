@@ -49,7 +49,7 @@ _OPTIONS = (
     ),
     click.option(
         "--max-time",
-        type=settings.Duration("4h, 90m"),
+        type=settings.Duration("4h, 90m or 300s", bare=False),
         help="The lease: by then the pod is gone, whatever happens. [default: 15m and three times the estimate]",
     ),
     click.option(

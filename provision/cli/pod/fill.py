@@ -33,7 +33,7 @@ def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | No
     Rents the cheapest machine that can mount the volume, runs `provision fill` and `provision verify` there, shows the
     progress here, writes PROJECT.VOLUME.proof.json beside the manifest, and gives the pod back whatever happens: by
     itself at its deadline, too. Interrupted or killed, the same command resumes. Exit 9 is the loudest: a pod may still
-    be billing.
+    be billing. Without PROJECT, the volume is filled from the locks of all manifests.
     """
     from provision.pods.job import Task
 

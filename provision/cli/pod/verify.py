@@ -26,8 +26,8 @@ from provision.errors import InputError
 def command(projects: tuple[str, ...], manifests: str, **flags: Any) -> int | None:
     """Verify network volumes against their locks, in temporary pods. With several volumes: where they differ.
 
-    As `provision pod fill`, but nothing is fetched. Through S3 a volume can be verified without a pod, though not in
-    full: `provision verify --volume s3://ID`.
+    As `provision pod fill`, but nothing is fetched. Without PROJECT, against the locks of all manifests. Through S3 a
+    volume can be verified without a pod, though not in full: `provision verify --volume s3://ID`.
     """
     from provision.pods.job import Task
 

@@ -22,8 +22,8 @@ LOOKS = (2.0, 5.0, 10.0)
 """Seconds between the looks for a volume that may have been made."""
 
 
-class VolumeSize(settings.Size):
-    """As `Size`, or `auto`, which is 0."""
+class VolumeSize(settings.Gigabytes):
+    """As `Gigabytes`, or `auto`, which is 0."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes; 0 for `auto`."""
@@ -42,7 +42,7 @@ class VolumeSize(settings.Size):
     type=VolumeSize(),
     default=AUTO,
     show_default=True,
-    help="As 50G; it can grow, and never shrink. auto: what the projects' locks promise, and a fifth more.",
+    help="As 50G, or a number of GB; it never shrinks. auto: what the projects' locks promise, and a fifth more.",
 )
 @click.option("--another", is_flag=True, help="Even if there is a volume of that name: names are not unique.")
 @clouds.option

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command("resize")
 @click.argument("volume_id", metavar="ID")
-@click.argument("size", type=settings.Size())
+@click.argument("size", type=settings.Gigabytes())
 @clouds.option
 @options.output
 def command(volume_id: str, size: int, cloud: str | None, output: str) -> None:
-    """Grow the network volume ID to SIZE, as 100G. Volumes only grow: a smaller size is refused.
+    """Grow the network volume ID to SIZE, as 100G or a number of GB. Volumes only grow: a smaller size is refused.
 
     What it holds stays. It costs more from then on, and cannot be made smaller again: less needs a new volume.
     """

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from provision.pods.cloud import Datacenter, Kind, NetworkVolume, Offer, Pod, State, Stock
-from provision.pods.job import VOLUME_ID
+from provision.pods.job import DATACENTER, MACHINE, VOLUME_ID
 from provision.pods.runpod.faults import unclear
 
 if TYPE_CHECKING:
@@ -75,9 +75,10 @@ def pod_of(document: object) -> Pod | None:
         is_up=running and state not in {State.STOPPED, State.FAILED},
         price=_number(told.get("cost", told.get("costPerHr"))),
         began=_time(told.get("createdAt")),
-        machine=_machine(told),
-        volume_id=_volume_id(told) or env.get(VOLUME_ID, ""),  # SDK 1.12 does not ask for the volume
-        datacenter=_text(told.get("dataCenterId")),
+        # SDK 1.12 asks for none of these; a pod of ours was told
+        machine=env.get(MACHINE) or _machine(told),
+        volume_id=_volume_id(told) or env.get(VOLUME_ID, ""),
+        datacenter=_text(told.get("dataCenterId")) or env.get(DATACENTER, ""),
         env=env,
     )
 
