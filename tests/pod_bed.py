@@ -124,7 +124,8 @@ class ScriptedCloud:
         self.points.pass_by("delete: after")
 
     def by_hand(self, pod_id: str) -> ByHand:
-        return ByHand(command=f"scripted remove {pod_id}", page=f"https://scripted.example/pods/{pod_id}")
+        command = f"scripted remove {pod_id}" if pod_id else ""
+        return ByHand(command=command, page=f"https://scripted.example/pods/{pod_id}")
 
     def volumes(self) -> list[NetworkVolume]:
         return [VOLUME]
@@ -214,7 +215,7 @@ class Bed:
 
     def rental(self) -> Rental:
         wanted = Wanted(
-            order_of=self.order_of, candidates=self.candidates, deadline=START + self.life, heard=self.hear
+            order_of=self.order_of, candidates=self.candidates, heard=self.hear
         )  # fmt: skip
         return Rental(self.renting, wanted)
 

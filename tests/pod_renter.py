@@ -85,7 +85,8 @@ def carried_out(plan: Plan) -> Told:
         return Told(ending=Ending(result=None, bill=bill_of([], 0.0), error=error), said=said)
     vigilance = Vigilance(fresh=0.5, check=0.3, silence=5.0, lost=10.0, fetching=3.0)
     eyes = Eyes(pools=Pools(http_settings()), progress=Silent(), tell=said.append, vigilance=vigilance)
-    return Told(ending=carry_out(renting, errand, eyes), said=said)
+    with renting.interrupts.installed():
+        return Told(ending=carry_out(renting, errand, eyes), said=said)
 
 
 def _errand(plan: Plan, cloud: RunPod) -> Errand:
@@ -93,7 +94,7 @@ def _errand(plan: Plan, cloud: RunPod) -> Errand:
     assert volume is not None
     job = Job(task=Task.FILL, locks=(loads(plan.lock, file="plan"),))
     return Errand(
-        job=job, volume=volume, deadline=time.time() + plan.seconds,
+        job=job, volume=volume, seconds=plan.seconds,
         candidates=candidates(cloud.offers(volume.datacenter), Wishes())[:3], script=SCRIPT.read_bytes(), token=TOKEN,
         env=plan.env, grace=plan.grace,
     )  # fmt: skip

@@ -72,7 +72,7 @@ class Scene:
             job=Job(task=Task.FILL, locks=(self.lock,), fill=self.fill),
             volume=self.volume,
             candidates=self.bed.cloud.offers(self.bed.datacenter)[:1],
-            deadline=time.time() + 300,
+            seconds=300,
             script=SCRIPT,
             token="status-token",
             grace=60,

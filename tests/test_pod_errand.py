@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pod_bed import CHEAP, START, VOLUME
+from pod_bed import CHEAP, START, VOLUME, Bed
 from test_pod_result import LOCK
 
 from provision.errors import InputError
+from provision.pods.carrying import new_order
 from provision.pods.errand import VARIABLES, Errand, order_for
 from provision.pods.job import COMMAND, VARIABLE_LIMIT, Job, Task
 from provision.pods.lease import new_lease
@@ -17,7 +18,7 @@ ERRAND = Errand(
     job=Job(task=Task.FILL, locks=(LOCK,)),
     volume=VOLUME,
     candidates=(CHEAP,),
-    deadline=START + 3600,
+    seconds=3600,
     script=b"#!/bin/sh\n",
     token="status-token",
     package="volume-provision==0.1.0",
@@ -47,6 +48,13 @@ def test_an_order_is_all_that_a_pod_needs() -> None:
         }.items()
     )
     assert {"PROVISION_SCRIPT", "PROVISION_PARCEL_0"} <= set(order.env)
+
+
+def test_a_lease_runs_from_the_order_for_as_long_as_the_errand_says() -> None:
+    bed = Bed()
+    bed.time.sleep(7000)
+
+    assert new_order(bed.renting, ERRAND, CHEAP).deadline == START + 7000 + 3600
 
 
 def test_what_is_passed_on_does_not_replace_what_is_ours() -> None:

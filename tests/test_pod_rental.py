@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from pod_bed import CHEAP, GPU, LARGE, Bed, always, ambiguous, failing
+from pod_bed import CHEAP, GPU, LARGE, START, Bed, always, ambiguous, failing
 
 from provision.errors import (
     CloudRefused,
@@ -28,73 +28,6 @@ def test_the_first_that_is_free_is_worked_with_and_given_back() -> None:
     assert len({order.name for order in bed.cloud.orders}) == 2
     assert bed.cloud.there == {}
     assert bed.cloud.deleted == ["pod0"]
-
-
-def test_a_request_without_an_answer_that_took_effect_is_found_by_its_name() -> None:
-    bed = Bed()
-    bed.points.at = failing({"create: after": [ambiguous()]})
-
-    assert bed.run() == "pod0"
-
-    assert len(bed.cloud.orders) == 1
-    assert bed.cloud.there == {}
-
-
-def test_before_another_is_asked_for_the_list_is_waited_for_and_a_settle_time_passes() -> None:
-    bed = Bed()
-    bed.cloud.late = 5
-    bed.points.at = failing({"create: after": [ambiguous()], "pods: before": [ambiguous(), ambiguous()]})
-
-    assert bed.run() == "pod0"
-
-    assert len(bed.cloud.orders) == 1
-
-
-def test_a_request_without_effect_is_made_again_under_a_new_name() -> None:
-    bed = Bed()
-    bed.points.at = failing({"create: before": [ambiguous()]})
-
-    assert bed.run() == "pod0"
-
-    assert bed.time.passed >= bed.renting.settle
-    assert bed.cloud.there == {}
-
-
-def test_a_pod_that_turns_up_after_its_settle_time_is_given_back_in_the_end() -> None:
-    bed = Bed()
-    bed.cloud.late = 15
-    bed.points.at = failing({"create: after": [ambiguous()]})
-
-    assert bed.run() == "pod1"
-
-    assert bed.cloud.there == {}
-    assert set(bed.cloud.deleted) == {"pod0", "pod1"}
-
-
-def test_one_that_turns_up_after_a_lost_pod_was_given_back_is_looked_for_again_in_the_end() -> None:
-    bed, lives = Bed(), []
-
-    def work(pod: Pod) -> str:
-        lives.append(pod.id)
-        if len(lives) == 1:
-            raise PodLost("gone")
-        bed.cloud._new(bed.cloud.orders[0])  # the first request takes effect now
-        return "done"
-
-    first = [CloudUnavailable("cut")]
-    create = bed.cloud.create_pod
-
-    def cut(order: Order) -> Pod:
-        if first:
-            bed.cloud.orders.append(order)
-            raise first.pop()
-        return create(order)
-
-    bed.cloud.create_pod = cut  # type: ignore[method-assign]
-
-    assert bed.rental().run(work) == "done"
-    assert len(bed.cloud.deleted) == 3
-    assert bed.cloud.there == {}
 
 
 def test_of_two_pods_with_one_name_both_are_given_back() -> None:
@@ -236,7 +169,44 @@ def test_a_pod_that_is_lost_while_it_works_is_rented_anew_a_few_times() -> None:
     assert len(bed.cloud.orders) == 3
 
 
-def test_a_lost_pod_is_not_replaced_past_the_deadline() -> None:
+def test_a_lease_runs_from_its_order_however_long_was_waited() -> None:
+    bed = Bed(options={"wait": 7200.0})
+
+    def none_is_free(order: Order) -> Pod:
+        if bed.time.passed < 3595:
+            raise NoCapacity("none")
+        return create(order)
+
+    create, bed.cloud.create_pod = bed.cloud.create_pod, none_is_free  # type: ignore[method-assign]
+
+    assert bed.run() == "pod0"
+    assert bed.cloud.orders[0].deadline >= START + 3595 + bed.life
+
+
+def test_the_wait_is_not_cut_short_by_the_lease() -> None:
+    bed = Bed(options={"wait": 7200.0}, life=1800.0)
+    bed.cloud.refusals = {offer.id: [NoCapacity("none")] * 2000 for offer in bed.candidates}
+
+    with pytest.raises(NoCapacity):
+        bed.run()
+    assert 7200 <= bed.time.passed < 7230
+
+
+def test_a_lost_pod_is_replaced_by_one_with_a_lease_of_its_own() -> None:
+    bed, lives = Bed(), []
+
+    def work(pod: Pod) -> str:
+        lives.append(pod.id)
+        bed.time.sleep(3000)
+        if len(lives) < 2:
+            raise PodLost("gone")
+        return "done"
+
+    assert bed.rental().run(work) == "done"
+    assert bed.cloud.orders[1].deadline > START + 3000 + bed.life
+
+
+def test_a_lost_pod_is_not_replaced_past_its_deadline() -> None:
     bed = Bed()
 
     def too_late(pod: Pod) -> str:
@@ -341,19 +311,6 @@ def test_a_pod_that_is_gone_is_given_back_though_the_list_cannot_be_had() -> Non
 
     assert bed.run() == "pod0"
     assert bed.cloud.there == {}
-
-
-def test_a_request_that_nobody_knows_the_effect_of_is_told_like_a_pod() -> None:
-    bed = Bed()
-
-    def at(_number: int, name: str) -> None:
-        if name in {"create: before", "pods: before"}:
-            raise CloudUnavailable("gateway timeout")
-
-    bed.points.at = at
-    with pytest.raises(PodNotReturned, match=r"may have been rented, at 0\.06 USD an hour") as caught:
-        bed.run()
-    assert "provision pod ls" in caught.value.hint
 
 
 def test_giving_back_by_name_takes_all_of_a_lease_and_only_one_of_anybody_elses() -> None:

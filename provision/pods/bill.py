@@ -9,7 +9,7 @@ from provision.names import shown
 from provision.progress import duration_text, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from provision.pods.cloud import Offer
     from provision.pods.returning import Attempt
@@ -135,17 +135,21 @@ def lease_seconds(estimate: Estimate) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """One pod that was rented. `price` is USD an hour; None where the cloud did not say."""
+    """One pod that was rented. `price` is USD an hour; None where the cloud did not say.
+
+    `maybe` is the name of one that may have been rented and was never seen: it has no id, and its cost is not known.
+    """
 
     pod_id: str
     machine: str
     price: float | None
     seconds: float
+    maybe: str = ""
 
     @property
     def cost(self) -> float | None:
-        """USD."""
-        return None if self.price is None else self.price * self.seconds / 3600
+        """USD; None where it is not known."""
+        return None if self.price is None or self.maybe else self.price * self.seconds / 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +165,7 @@ class Bill:
 
     @property
     def cost(self) -> float | None:
-        """USD; None where the price of any is not known."""
+        """USD; None where that of any is not known."""
         costs = [use.cost for use in self.uses if use.cost is not None]
         return sum(costs) if len(costs) == len(self.uses) else None
 
@@ -172,20 +176,19 @@ class Bill:
 def bill_of(attempts: Iterable[Attempt], clock: float) -> Bill:
     """The bill for what a rental has asked for; `clock`: the time, by the rental's clock, for what is still there.
 
-    Each pod counts from the request for it until it was seen to be gone.
+    Each pod counts from the request for it until it was seen to be gone; so does one that nobody knows of whether it
+    was rented.
     """
-    return Bill(
-        uses=tuple(
-            Use(
-                pod_id=pod.id,
-                machine=attempt.offer.id if attempt.offer is not None else pod.machine,
-                price=attempt.price,
-                seconds=(clock if attempt.ended is None or pod.id == attempt.kept else attempt.ended) - attempt.sent,
-            )
-            for attempt in attempts
-            for pod in attempt.pods.values()
-        )
-    )
+    return Bill(uses=tuple(use for attempt in attempts for use in _uses(attempt, clock)))
+
+
+def _uses(attempt: Attempt, clock: float) -> Iterator[Use]:
+    machine = attempt.offer.id if attempt.offer is not None else ""
+    for pod in attempt.pods.values():
+        ended = clock if attempt.ended is None or pod.id == attempt.kept else attempt.ended
+        yield Use(pod_id=pod.id, machine=machine or pod.machine, price=attempt.price, seconds=ended - attempt.sent)
+    if not attempt.pods and not attempt.is_answered and attempt.ended is None:
+        yield Use(pod_id="", machine=machine, price=attempt.price, seconds=clock - attempt.sent, maybe=attempt.name)
 
 
 def bill_lines(bill: Bill) -> list[str]:
@@ -193,13 +196,17 @@ def bill_lines(bill: Bill) -> list[str]:
     if not bill.uses:
         return ["no pod was rented, and nothing is to be paid"]
     lines = [
-        f"pod {shown(use.pod_id)}  {shown(use.machine)}  {duration_text(use.seconds)}"
+        f"{_pod(use)}  {shown(use.machine)}  {duration_text(use.seconds)}"
         f"  {'' if use.price is None else f'at {money(use.price)} an hour: '}{money(use.cost)}"
         for use in bill.uses
     ]
     if len(bill.uses) > 1:
         lines.append(f"all together  {duration_text(bill.seconds)}  {money(bill.cost)}")
     return lines
+
+
+def _pod(use: Use) -> str:
+    return f"a pod {shown(use.maybe)} may have been rented" if use.maybe else f"pod {shown(use.pod_id)}"
 
 
 def bill_document(bill: Bill) -> dict[str, Any]:
@@ -214,6 +221,7 @@ def bill_document(bill: Bill) -> dict[str, Any]:
                 "usd_per_hour": use.price,
                 "seconds": round(use.seconds),
                 "usd": _rounded(use.cost),
+                **({"maybe": use.maybe} if use.maybe else {}),
             }
             for use in bill.uses
         ],

@@ -131,13 +131,11 @@ def attend(renting: Renting, eyes: Eyes, pod: Pod, task: Task) -> Ending:
 
     How its status is reached is read from its environment: no more is needed than the key of its cloud.
     """
-    lease, token = lease_of(pod.name), pod.env.get(TOKEN, "")
-    port = pod.env.get(PORT, "")
+    port, token = pod.env.get(PORT, ""), pod.env.get(TOKEN, "")
     watched = Watched(renting, eyes, pod, port=int(port) if port.isdecimal() else STATUS_PORT, token=token)
-    deadline = lease.deadline if lease is not None else math.inf
     tenancy = Tenancy(renting)
     return _ended(
-        renting, tenancy, lambda take: tenancy.attend(pod, lambda _: take(watched.to_its_end(deadline, task)))
+        renting, tenancy, lambda take: tenancy.attend(pod, lambda _: take(watched.to_its_end(_deadline(pod), task)))
     )
 
 
@@ -152,7 +150,7 @@ class _Rented:
 
     def worked(self, pod: Pod) -> Result:
         self.came_up(pod)
-        return self.watched(pod).to_its_end(self.errand.deadline, self.errand.job.task)
+        return self.watched(pod).to_its_end(_deadline(pod), self.errand.job.task)
 
 
 def _rental(renting: Renting, errand: Errand, eyes: Eyes) -> _Rented:
@@ -167,7 +165,6 @@ def _rental(renting: Renting, errand: Errand, eyes: Eyes) -> _Rented:
     wanted = Wanted(
         order_of=lambda offer: new_order(renting, errand, offer),
         candidates=errand.candidates,
-        deadline=errand.deadline,
         heard=lambda pod: watched(pod).heard(),
     )
     return _Rented(Rental(renting, wanted), errand, watched, eyes.came_up)
@@ -202,6 +199,11 @@ def _doubt(result: Result | None) -> PodError | None:
 
 
 def new_order(renting: Renting, errand: Errand, offer: Offer) -> Order:
-    """An order under a name of its own, for a pod that may live until the errand's deadline."""
-    now = renting.now()
-    return order_for(errand, new_lease(errand.project, now, errand.deadline - now, renting.nonce()), offer)
+    """An order under a name of its own, for a pod whose lease runs from now."""
+    return order_for(errand, new_lease(errand.project, renting.now(), errand.seconds, renting.nonce()), offer)
+
+
+def _deadline(pod: Pod) -> float:
+    """Of its lease: time of day in seconds."""
+    lease = lease_of(pod.name)
+    return math.inf if lease is None else lease.deadline

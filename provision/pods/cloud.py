@@ -188,7 +188,7 @@ class Cloud(Protocol):
         """Where `port` of the pod is served to the outside, without a slash at its end; "" while that is unknown."""
 
     def by_hand(self, pod_id: str) -> ByHand:
-        """How a person gives it back without us."""
+        """How a person gives it back without us; of "", a pod whose id is not known, there is only the page."""
 
     def requests(self, order: Order) -> list[Request]:
         """What `create_pod` would send."""

@@ -40,8 +40,8 @@ DISK = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What is to be done, and with what. `candidates` are the machines to try, in that order. `deadline`: time of day
-    in seconds, when all pods of this have to be gone.
+    """What is to be done, and with what. `candidates` are the machines to try, in that order. `seconds`: how long
+    each pod for this may live, from the order on.
 
     `package` is PROVISION_PACKAGE. `env` is passed on to the pod, with what it needs for hubs; it may hold secrets, or
     RunPod's words for them: `{{ RUNPOD_SECRET_name }}`. `token` opens the pod's status. `grace`: seconds for which a
@@ -51,7 +51,7 @@ class Errand:
     job: Job
     volume: NetworkVolume
     candidates: Sequence[Offer]
-    deadline: float
+    seconds: float
     script: bytes = field(repr=False)
     token: str = field(repr=False)
     package: str = ""

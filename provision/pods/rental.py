@@ -16,6 +16,7 @@ from provision.errors import CloudUnavailable, Interrupted, NoCapacity, PodError
 from provision.names import shown
 from provision.pods.choice import price_text
 from provision.pods.cloud import State
+from provision.pods.lease import is_expired
 from provision.pods.returning import Attempt, Renting, give_back, return_all
 from provision.progress import duration_text
 
@@ -42,12 +43,11 @@ class Heard(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A pod that is wanted. `order_of` makes the order for an offer, under a new name each time. `candidates` are in
-    the order in which to try them. `deadline`: time of day in seconds. `heard`: whether a pod has said something.
+    the order in which to try them. `heard`: whether a pod has said something.
     """
 
     order_of: Callable[[Offer], Order]
     candidates: Sequence[Offer]
-    deadline: float
     heard: Callable[[Pod], Heard]
 
 
@@ -131,7 +131,8 @@ class Rental(Tenancy):
         self._candidates = list(wanted.candidates)
 
     def run(self, work: Callable[[Pod], T]) -> T:
-        """What `work` gives, called with a pod that has come up. A pod that it finds lost is replaced, a few times.
+        """What `work` gives, called with a pod that has come up. One that it finds lost is replaced, a few times, each with
+        a lease of its own; not one that was there until its deadline.
 
         Every pod is given back before this returns or raises, but for the one that `Renting.leave` lets go on.
 
@@ -150,7 +151,7 @@ class Rental(Tenancy):
                 return work(pod)
             except PodLost as error:
                 self._current = None
-                if not left or self._renting.now() >= self._wanted.deadline:
+                if not left or is_expired(pod, self._renting.now()):
                     raise
                 self._renting.tell(f"{error.message}; another is rented, which goes on where it stopped")
                 self._return_so_far()
@@ -201,7 +202,7 @@ class Rental(Tenancy):
                     return pod
             rounds += 1
             waited = self._renting.clock() - began
-            if waited >= self._renting.wait or self._renting.now() >= self._wanted.deadline:
+            if waited >= self._renting.wait:
                 raise self._no_capacity(waited)
             if rounds == 1:
                 self._renting.tell(
@@ -220,7 +221,8 @@ class Rental(Tenancy):
             except CloudUnavailable as error:
                 failures += 1
                 asked = error.retry_after or 0.0
-                if failures >= patience.attempts or asked > patience.longest_request:
+                is_unknown = self.attempts[-1].ended is None  # it may have taken effect, and another would be a second
+                if is_unknown or failures >= patience.attempts or asked > patience.longest_request:
                     raise
                 self._renting.tell(f"{error.message}; trying again")
                 self._renting.sleep(patience.wait(failures, error.retry_after))
@@ -230,7 +232,7 @@ class Rental(Tenancy):
 
         Raises:
             NoCapacity, CloudRefused: there is none.
-            CloudUnavailable: there was no answer, and there is none as far as can be seen.
+            CloudUnavailable: there was no answer. The attempt has ended where a list shows that there is no pod.
         """
         order = self._wanted.order_of(offer)
         self._renting.tell(f"asking for {offer.id} ({price_text(offer.price)})")
@@ -265,6 +267,7 @@ class Rental(Tenancy):
                 self._return_surplus(found[1:])
                 return found[0]
             if attempt.certain_at is not None and at >= attempt.certain_at:
+                attempt.ended = at
                 break
             self._renting.sleep(self._renting.look)
         raise unanswered

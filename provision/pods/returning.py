@@ -230,12 +230,15 @@ class _Returning:
 
     def _hints(self, attempt: Attempt) -> list[str]:
         hints = []
-        for pod in attempt.left:
-            way = self._tried(self._cloud.by_hand, pod.id)
-            if way is not None:
-                hints += [f"stop it by hand: {way.command}"] if way.command else []
-                hints += [f"or there: {way.page}"] if way.page else []
-        return hints or ["provision pod ls shows what is rented; provision pod rm gives it back"]
+        for pod_id in [pod.id for pod in attempt.left] or [""]:
+            way = self._tried(self._cloud.by_hand, pod_id)
+            command, page = (way.command, way.page) if way is not None else ("", "")
+            hints += [f"stop it by hand: {command}"] if command else [self._commands()]
+            hints += [f"or there: {page}"] if page else []
+        return hints
+
+    def _commands(self) -> str:
+        return f"provision pod ls --cloud {self._cloud.name} shows what is rented; provision pod rm gives it back"
 
 
 def _notice(attempt: Attempt, listed: Sequence[Pod]) -> None:

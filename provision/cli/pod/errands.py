@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -111,7 +110,7 @@ class Preparation:
             job=self._job(package),
             volume=volume,
             candidates=offers,
-            deadline=time.time() + (self.asked.max_time or lease_seconds(estimate)),
+            seconds=self.asked.max_time or lease_seconds(estimate),
             script=script(),
             token="",
             package=package.requirement,

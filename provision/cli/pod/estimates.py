@@ -38,8 +38,7 @@ def show(cloud: Cloud, prepared: Sequence[Prepared], output: str) -> None:
 
 
 def _requests(cloud: Cloud, one: Prepared) -> list[Request]:
-    now = time.time()
-    lease = new_lease(one.errand.project, now, one.errand.deadline - now, nonce())
+    lease = new_lease(one.errand.project, time.time(), one.errand.seconds, nonce())
     return cloud.requests(order_for(one.errand, lease, one.errand.candidates[0]))
 
 
@@ -54,20 +53,16 @@ def _lines(one: Prepared, requests: Sequence[Request]) -> Iterator[str]:
     if further:
         more = f" and {len(errand.candidates) - 1 - len(further)} more" if len(errand.candidates) > 4 else ""
         yield f"  else    {', '.join(f'{offer.id} ({price_text(offer.price)})' for offer in further)}{more}"
-    yield f"  lease   {duration_text(_left(one))}: then the pod is gone, whatever happens; {_most(one)} at most"
+    yield f"  lease   {duration_text(one.errand.seconds)}: then the pod is gone, whatever happens; {_most(one)} at most"
     yield "  would send:"
     for request in requests:
         yield f"    {request.method} {request.url}"
         yield from (f"      {line}" for line in request.body.splitlines())
 
 
-def _left(one: Prepared) -> float:
-    return max(0.0, one.errand.deadline - time.time())
-
-
 def _most(one: Prepared) -> str:
     price = one.errand.candidates[0].price
-    return money(None if price is None else price * _left(one) / 3600)
+    return money(None if price is None else price * one.errand.seconds / 3600)
 
 
 def _document(one: Prepared, requests: Sequence[Request]) -> dict[str, Any]:
@@ -79,6 +74,6 @@ def _document(one: Prepared, requests: Sequence[Request]) -> dict[str, Any]:
             {"kind": offer.kind.value, "id": offer.id, "usd_per_hour": offer.price, "stock": offer.stock.value}
             for offer in one.errand.candidates
         ],
-        "deadline": round(one.errand.deadline),
+        "lease_seconds": round(one.errand.seconds),
         "requests": [{"method": one.method, "url": one.url, "body": one.body} for one in requests],
     }

@@ -190,7 +190,7 @@ class Local:
 
     def by_hand(self, pod_id: str) -> ByHand:
         """As Cloud."""
-        return ByHand(command=f"provision pod rm {pod_id} --cloud {self.name}", page="")
+        return ByHand(command=f"provision pod rm {pod_id} --cloud {self.name}" if pod_id else "", page="")
 
     def requests(self, order: Order) -> list[Request]:
         """As Cloud: what would be run, with all but plain settings of ours masked."""

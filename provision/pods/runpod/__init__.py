@@ -159,7 +159,7 @@ class RunPod:
         """As `Cloud.by_hand`."""
         url = shlex.quote(self._rest.url(f"/v2/pods/{quote(pod_id, safe='')}"))
         command = f'curl -fsS -X DELETE -H "Authorization: Bearer $RUNPOD_API_KEY" {url}'
-        return ByHand(command=command, page=PODS_PAGE)
+        return ByHand(command=command if pod_id else "", page=PODS_PAGE)
 
     def requests(self, order: Order) -> list[Request]:
         """As `Cloud.requests`."""
