@@ -9,10 +9,10 @@ import os
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
+from sdk_pythons import RELEASES, python_with
 from volume_material import promised, receipt_for
 
 import provision
@@ -239,15 +239,9 @@ def test_the_package_itself_costs_nothing_to_import():
 
 
 @pytest.fixture(scope="session")
-def sdk_python(tmp_path_factory) -> str:
-    """A Python that has runpod's SDK: this one, or a new one (215 MB)."""
-    if importlib.util.find_spec("runpod"):
-        return sys.executable
-    place = tmp_path_factory.mktemp("sdk")
-    venv.create(place, with_pip=True)
-    python = str(place / "bin/python")
-    subprocess.run([python, "-m", "pip", "install", "-q", "runpod>=1.12,<3"], check=True, capture_output=True)
-    return python
+def sdk_python() -> str:
+    """A Python that has runpod's SDK: this one, or one that is kept for it."""
+    return sys.executable if importlib.util.find_spec("runpod") else python_with(RELEASES[0])
 
 
 NOBODY_ANSWERS = "http://127.0.0.1:9/$RUNPOD_POD_ID"

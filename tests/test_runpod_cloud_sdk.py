@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import venv
 
 import pytest
 from runpod_bed import until
 from runpod_cloud import RunPodCloud
+from sdk_pythons import RELEASES, python_with
 
 NASTY = "\"quotes\" 'and' \\ back\\slashes\\n $HOME ${x} {{ }} \n new \t lines é 漢 😀"
 
@@ -48,17 +48,10 @@ print(said(runpod.get_pods))
 """
 
 
-@pytest.fixture(scope="module", params=["1.12.0", "2.0.0rc1"])
-def sdk(request, tmp_path_factory) -> tuple[str, str]:
-    """A version of the SDK and a Python that has it: `PROVISION_TEST_SDK_1_12_0` and so on, or a new one (311 MB)."""
-    told = os.environ.get(f"PROVISION_TEST_SDK_{request.param.upper().replace('.', '_')}")
-    if told:
-        return request.param, told
-    place = tmp_path_factory.mktemp("sdk")
-    venv.create(place, with_pip=True)
-    python = str(place / "bin/python")
-    subprocess.run([python, "-m", "pip", "install", "-q", f"runpod=={request.param}"], check=True, capture_output=True)
-    return request.param, python
+@pytest.fixture(scope="module", params=RELEASES)
+def sdk(request) -> tuple[str, str]:
+    """A version of the SDK, and a Python that has it."""
+    return request.param, python_with(request.param)
 
 
 @pytest.mark.system

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
+from sdk_pythons import RELEASES, python_with
 
 HERE = Path(__file__).parent
-FILES = ("cloud_contract", "runpod_strings", "runpod_trouble", "runpod_retired", "runpod_rest")
-RELEASES = ("1.12.0", "2.0.0rc1")
+FILES = ("cloud_contract", "runpod_strings", "runpod_trouble", "runpod_retired", "runpod_rest", "pod_story")
 
 PROGRAM = """
 import sys
@@ -22,28 +21,16 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
-@pytest.fixture
-def python(request, tmp_path) -> str:
-    """A Python with that release: PROVISION_TEST_SDKS/1.12.0/bin/python, else a new one (up to 311 MB)."""
-    kept = Path(os.environ.get("PROVISION_TEST_SDKS", os.devnull)) / request.param / "bin/python"
-    if kept.exists():
-        return str(kept)
-    venv.create(tmp_path / "venv", with_pip=True)
-    made = str(tmp_path / "venv/bin/python")
-    subprocess.run([made, "-m", "pip", "install", "-q", f"runpod=={request.param}"], check=True, capture_output=True)
-    return made
-
-
 @pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("python", RELEASES, indirect=True)
-def test_all_laws_hold_by_runpods_own_sdk(python):
+@pytest.mark.parametrize("release", RELEASES)
+def test_all_laws_hold_by_runpods_own_sdk(release):
     files = [str(HERE / f"test_{name}.py") for name in FILES]
     options = ["-q", "-p", "no:cacheprovider", "-k", "sdk or retired", *files]
 
     done = subprocess.run(
-        [python, "-c", PROGRAM, sysconfig.get_path("purelib"), *options],
+        [python_with(release), "-c", PROGRAM, sysconfig.get_path("purelib"), *options],
         cwd=HERE.parent, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
