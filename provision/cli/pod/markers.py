@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from provision.cli import settings
 from provision.pods.local import Local
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from provision.volume.view import View
 
 LIMIT = 64 * 1024 * 1024
+_ANSWER = 20.0  # seconds
 _KEYS = ("RUNPOD_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
 
 
@@ -34,11 +37,22 @@ def _in_folder(cloud: Local, volume: NetworkVolume, name: str) -> bytes | None:
 
 
 def _in_bucket(volume: NetworkVolume, name: str) -> bytes | None:
-    from provision.cli.views import Named, opened
-    from provision.crew import Stop
+    """Asked once, and without patience: whoever watches asks again."""
+    from urllib.request import getproxies
 
-    named = Named(volume=f"s3://{volume.id}", datacenter=volume.datacenter, endpoint_url=None)
-    with opened(named, Stop()) as (view, _):
+    from provision.retry import Patience, Retry
+    from provision.volume.s3 import S3View, settings_from
+
+    found = settings_from(
+        f"s3://{volume.id}",
+        datacenter=volume.datacenter,
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3"),
+        environment=os.environ,
+    )
+    found = replace(
+        found, proxies=getproxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT, answer=_ANSWER
+    )
+    with S3View.open(found, Retry(patience=Patience(attempts=1), sleep=lambda _: None)) as view:
         return _read(view, name)
 
 
