@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from provision.lock import Lock, LockedFile, LockedModel
 from provision.pods.bill import Bill, Moved, Use
 from provision.pods.cloud import NetworkVolume
 from provision.pods.job import Task
-from provision.pods.proof import lock_sha256, proof_document, proof_name, proofs_in
+from provision.pods.proof import lock_sha256, of_project, proof_document, proof_name, proofs_in
 from provision.pods.result import Drift, Result, decisive, drift, merged, read_result, result_of
 from provision.pods.status import Phase, Status
 
@@ -92,6 +93,10 @@ def test_a_result_is_read_as_it_was_written() -> None:
         {"fill": {"files": [], "fetched_bytes": -1}},
         {"fill": {"files": [], "served_bytes": {"hf": "1"}}},
         {"fill": {"files": [], "deep": [[[[[[[[[[[[[[0]]]]]]]]]]]]]]}},
+        {"verify": {"files": [{"target": "a", "state": "ok", "size": 2**63}]}},
+        {"fill": {"files": [], "fetched_bytes": 10**400}},
+        {"fill": {"files": [{"target": "a", "action": "fetched", "fetched_bytes": -(10**400)}]}},
+        {"seconds": {"fill": 1e300}},
         {"reports": {".html": 1}},
         {"lease": None},
     ],
@@ -169,6 +174,35 @@ def test_shards_of_which_one_has_nothing_to_show_still_add_up() -> None:
 
     assert (both.exit_code, both.error) == (8, "killed")
     assert both.counts == {"ok": 1}
+    assert both.fill is not None
+    assert both.verify is not None
+    assert (both.fill["ok"], both.verify["ok"]) == (False, False)
+    part = of_project(both, "p")
+    assert part.fill is not None
+    assert part.verify is not None
+    assert (part.fill["ok"], part.verify["ok"]) == (False, False)
+
+
+def test_shards_of_which_none_fills_are_as_good_as_their_proofs() -> None:
+    both = merged([read(fill=None), read(fill=None)])
+
+    assert both.fill is None
+    assert both.verify is not None
+    assert both.verify["ok"] is True
+
+
+def test_the_part_of_a_project_is_as_good_as_its_own_files_and_models() -> None:
+    grave = {"project": "p", "model": "m", "grave": True}
+    whole = read(
+        fill=fill(9, "a"), verify=verify(a="ok", b="ok") | {"misfits": [grave | {"project": "q"}, grave]}
+    )  # fmt: skip
+    assert whole.verify is not None
+    whole.verify["files"][1]["project"] = "q"
+    light = replace(whole, verify={**whole.verify, "misfits": [grave | {"grave": False}]})
+
+    oks = [of_project(result, name).verify["ok"] for result in (whole, light) for name in ("p", "q", "absent")]  # type: ignore[index]
+
+    assert oks == [False, False, False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +235,7 @@ def test_a_proof_is_written_beside_the_manifest_and_read_back(tmp_path: Path) ->
     older.write_text(json.dumps(proof | {"ended": 1.0, "volume": {"id": "vol2"}}))
     (tmp_path / "broken.x.proof.json").write_text("{")
     (tmp_path / "hostile.x.proof.json").write_text(json.dumps(proof | {"verify": {"mode": "full", "files": 7}}))
+    (tmp_path / "huge.x.proof.json").write_text(json.dumps(proof | {"fill": {"fetched_bytes": 10**400}}))
     (tmp_path / "newer.x.proof.json").write_text(json.dumps(proof | {"schema": 2}))
 
     first, second = proofs_in(tmp_path)

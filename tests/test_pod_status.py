@@ -53,6 +53,10 @@ def test_garbage_is_no_status(data):
         "[" * 100_000,
         json.dumps(status_document(FULL) | {"began": float("inf")}),
         json.dumps(status_document(FULL) | {"rate": float("nan")}),
+        json.dumps(status_document(FULL) | {"total": 2**63}),
+        json.dumps(status_document(FULL) | {"done": 10**400}),
+        json.dumps(status_document(FULL) | {"rate": 1e300}),
+        json.dumps(status_document(FULL) | {"running": [{"name": "a", "size": 10**400, "done": 0}]}),
         " " * LIMIT + "{}",
     ],
 )

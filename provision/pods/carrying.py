@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provision.errors import ExitCode, Interrupted, PodError, ProvisionError
-from provision.names import STATE_FOLDER, shown
 from provision.pods.bill import Bill, bill_of
 from provision.pods.errand import STATUS_PORT, order_for
 from provision.pods.job import PORT, TOKEN
 from provision.pods.lease import lease_of, new_lease
 from provision.pods.mirror import Mirror
 from provision.pods.rental import Rental, Tenancy, Wanted
-from provision.pods.result import read_result, result_of
+from provision.pods.result import believed, read_result, result_of
 from provision.pods.watching import Vigilance, Watch
 from provision.pods.ways import Endpoint, Log, Marker
 
@@ -112,8 +111,12 @@ def carry_out(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
     Raises:
         InputError: it is more than a pod can be handed.
     """
-    rented = _rental(renting, errand, eyes)
-    return _ended(renting, rented.rental, lambda take: rented.rental.run(lambda pod: take(rented.worked(pod))))
+    rented, promised = _rental(renting, errand, eyes), errand.job.targets
+
+    def run(take: Callable[[Result], None]) -> None:
+        rented.rental.run(lambda pod: take(believed(rented.worked(pod), promised)))
+
+    return _ended(renting, rented.rental, run)
 
 
 def send_off(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
@@ -134,9 +137,11 @@ def attend(renting: Renting, eyes: Eyes, pod: Pod, task: Task) -> Ending:
     port, token = pod.env.get(PORT, ""), pod.env.get(TOKEN, "")
     watched = Watched(renting, eyes, pod, port=int(port) if port.isdecimal() else STATUS_PORT, token=token)
     tenancy = Tenancy(renting)
-    return _ended(
-        renting, tenancy, lambda take: tenancy.attend(pod, lambda _: take(watched.to_its_end(_deadline(pod), task)))
-    )
+
+    def run(take: Callable[[Result], None]) -> None:
+        tenancy.attend(pod, lambda _: take(believed(watched.to_its_end(_deadline(pod), task))))
+
+    return _ended(renting, tenancy, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,20 +187,8 @@ def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result],
         error = Interrupted("interrupted", hint="run the same command again; it resumes")
     if tenancy.left is not None and isinstance(error, Interrupted):
         error = None  # whoever interrupted wanted it so
-    result = results[-1] if results else None
     bill = bill_of(tenancy.attempts, renting.clock())
-    return Ending(result=result, bill=bill, error=error or _doubt(result), left=tenancy.left)
-
-
-def _doubt(result: Result | None) -> PodError | None:
-    """That a pod says that all is well is no proof."""
-    if result is None or not result.ok or result.verify is not None:
-        return None
-    return PodError(
-        "the pod says that all is as promised, and its proof could not be brought back",
-        hint="the next run costs little: provision pod verify; or look on the volume: "
-        f"{STATE_FOLDER}/jobs/{shown(result.lease)}.result.json",
-    )
+    return Ending(result=results[-1] if results else None, bill=bill, error=error, left=tenancy.left)
 
 
 def new_order(renting: Renting, errand: Errand, offer: Offer) -> Order:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from provision.errors import InputError
 from provision.lock import LOCK_SUFFIX, dumps
 from provision.progress import size_text
+from provision.shard import parse, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,12 @@ class Job:
     fill: tuple[str, ...] = ()
     verify: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """What is to be proven: all that the locks promise, of its share where `verify` names a shard."""
+        words = self.verify
+        return share(self.locks, parse(words[words.index("--shard") + 1] if "--shard" in words else "1/1"))
 
 
 def job_document(job: Job) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from provision.lock import dumps
 from provision.pods.bill import Bill, Moved, bill_document
+from provision.pods.status import LARGEST
 from provision.pods.ways import RESULT_LIMIT
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _fill_of(document: Mapping[str, Any] | None, project: str) -> dict[str, Any]
         return None
     own = _own(document, project)
     return own | {
-        "ok": not any(file.get("error") for file in own["files"]) and not _is_unfit(own),
+        "ok": not any(file.get("error") for file in own["files"]) and not _is_unfit(own) and not own.get("lacking"),
         "fetched_bytes": sum(file.get("fetched_bytes") or 0 for file in own["files"]),
         "reused_bytes": sum(file.get("reused_bytes") or 0 for file in own["files"]),
     }
@@ -91,7 +92,8 @@ def _verify_of(document: Mapping[str, Any] | None, project: str) -> dict[str, An
         return None
     own = _own(document, project)
     counts = Counter(str(file["state"]) for file in own["files"])
-    return own | {"ok": set(counts) <= {"ok"} and not _is_unfit(own), "counts": dict(counts)}
+    is_ok = set(counts) == {"ok"} and not _is_unfit(own) and not own.get("lacking")
+    return own | {"ok": is_ok, "counts": dict(counts)}
 
 
 def _own(document: Mapping[str, Any], project: str) -> dict[str, Any]:
@@ -146,13 +148,13 @@ def _proof(path: str, document: Mapping[str, Any]) -> Proof:
         volume_id=str(volume["id"]),
         datacenter=str(volume.get("datacenter", "")),
         locks={str(project): str(digest) for project, digest in document["locks"].items()},
-        exit_code=int(document["exit_code"]),
-        ended=float(document["ended"]),
+        exit_code=_whole(document["exit_code"]),
+        ended=_number(document["ended"]),
         moved=Moved(
-            fetched=int((fill or {}).get("fetched_bytes") or 0),
-            fetch_seconds=float(seconds.get("fill", 0.0)),
+            fetched=_whole((fill or {}).get("fetched_bytes") or 0),
+            fetch_seconds=_number(seconds.get("fill", 0.0)),
             verified=_read_bytes(verify),
-            verify_seconds=float(seconds.get("verify", 0.0)),
+            verify_seconds=_number(seconds.get("verify", 0.0)),
         ),
         verify=verify,
     )
@@ -162,4 +164,19 @@ def _read_bytes(verify: Mapping[str, Any] | None) -> int:
     """Bytes that a full verification has read: of files that have their length."""
     if verify is None or verify.get("mode") != "full":
         return 0
-    return sum(int(file.get("size") or 0) for file in verify["files"] if file["state"] in {"ok", "digest", "header"})
+    return sum(_whole(file.get("size") or 0) for file in verify["files"] if file["state"] in {"ok", "digest", "header"})
+
+
+def _whole(value: Any) -> int:
+    return int(_bounded(value))
+
+
+def _number(value: Any) -> float:
+    return float(_bounded(value))
+
+
+def _bounded(value: Any) -> Any:
+    """Raises ValueError where it is more than anything can be."""
+    if not 0 <= value <= LARGEST:
+        raise ValueError
+    return value

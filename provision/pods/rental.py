@@ -131,8 +131,8 @@ class Rental(Tenancy):
         self._candidates = list(wanted.candidates)
 
     def run(self, work: Callable[[Pod], T]) -> T:
-        """What `work` gives, called with a pod that has come up. One that it finds lost is replaced, a few times, each with
-        a lease of its own; not one that was there until its deadline.
+        """What `work` gives, called with a pod that has come up. One that it finds lost is replaced, a few times, and
+        with a lease of its own; not one that was there until its deadline.
 
         Every pod is given back before this returns or raises, but for the one that `Renting.leave` lets go on.
 

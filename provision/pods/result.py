@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import ExitCode, PodError
-from provision.names import shown
+from provision.names import STATE_FOLDER, shown
+from provision.pods.status import LARGEST
 from provision.pods.ways import RESULT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from provision.pods.job import Task
     from provision.pods.status import Status
@@ -110,6 +111,38 @@ def result_of(status: Status, task: Task) -> Result:
     )
 
 
+def believed(result: Result, promised: Collection[str] = ()) -> Result:
+    """`result`; one that has failed where it says that all is well, and does not prove it of every target `promised`.
+
+    Where it is not known here what was promised, it has to prove something, or to be about a shard.
+    """
+    why = _doubt(result, promised) if result.ok else ""
+    if not why:
+        return result
+    return replace(
+        result,
+        exit_code=int(ExitCode.POD),
+        error=f"the pod says that all is as promised, and {why}",
+        hint="the next run costs little: provision pod verify; or look on the volume: "
+        f"{STATE_FOLDER}/jobs/{shown(result.lease)}.result.json",
+        verify=None if result.verify is None else {**result.verify, "ok": False},
+    )
+
+
+def _doubt(result: Result, promised: Collection[str]) -> str:
+    """What is wrong with its proof, as a phrase; "" for nothing."""
+    verify = result.verify
+    if verify is None:
+        return "its proof could not be brought back"
+    if verify.get("ok") is not True or set(result.counts) - {"ok"}:
+        return "its own proof says that it is not"
+    found = {file["target"] for file in verify["files"]}
+    missing = {_text(target) for target in promised} - found
+    if missing:
+        return f"its proof lacks {len(missing):,} of {len(promised):,} files, {shown(min(missing))} for one"
+    return "" if found or promised or verify.get("shard") else "its proof is empty"
+
+
 def _result(document: Mapping[str, Any], task: Task) -> Result:
     seconds = document.get("seconds") or {}
     code = document["exit_code"]
@@ -168,7 +201,7 @@ def _clean(value: Any, depth: int, left: list[int]) -> Any:
         return [_clean(item, depth + 1, left) for item in value]
     if isinstance(value, dict):
         return {_text(key): _clean(item, depth + 1, left) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= LARGEST):
         raise TypeError
     return value
 
@@ -180,7 +213,7 @@ def _reports(reports: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         raise TypeError
     return float(value)
 
@@ -206,8 +239,8 @@ def merged(results: Sequence[Result]) -> Result:
         ended=max(result.ended for result in results),
         fill_seconds=_longest(result.fill_seconds for result in results),
         verify_seconds=_longest(result.verify_seconds for result in results),
-        fill=_merged_fill([result.fill for result in results if result.fill is not None]),
-        verify=_merged_verify([result.verify for result in results if result.verify is not None]),
+        fill=_merged([result.fill for result in results], _merged_fill),
+        verify=_merged([result.verify for result in results], _merged_verify),
         reports={},  # each is about a shard
         counted=sum((Counter(result.counted) for result in results), Counter[str]()),
     )
@@ -217,15 +250,24 @@ def _longest(seconds: Iterable[float | None]) -> float | None:
     return max((told for told in seconds if told is not None), default=None)
 
 
-def _merged_fill(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    if not documents:
+def _merged(
+    documents: Sequence[Mapping[str, Any] | None], merge: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """None where there is none; `lacking` tells how many shards have none, where others do."""
+    there = [document for document in documents if document is not None]
+    if not there:
         return None
+    lacking = len(documents) - len(there)
+    is_ok = not lacking and all(document.get("ok") is True for document in there)
+    return {**merge(there), "ok": is_ok, **({"lacking": lacking} if lacking else {})}
+
+
+def _merged_fill(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     served: Counter[str] = Counter()
     for document in documents:
         served.update(document.get("served_bytes") or {})
     return {
         **documents[0],
-        "ok": all(document.get("ok") is True for document in documents),
         "fetched_bytes": sum(document.get("fetched_bytes") or 0 for document in documents),
         "reused_bytes": sum(document.get("reused_bytes") or 0 for document in documents),
         "served_bytes": dict(sorted(served.items())),
@@ -234,14 +276,11 @@ def _merged_fill(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] | Non
     }
 
 
-def _merged_verify(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _merged_verify(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A file that several shards have looked at counts once, as the worst of them found it."""
-    if not documents:
-        return None
     files = _all_files(documents)
     return {
         **documents[0],
-        "ok": all(document.get("ok") is True for document in documents),
         "counts": dict(Counter(file["state"] for file in files)),
         "files": files,
         "misfits": _all("misfits", documents),

@@ -6,7 +6,6 @@ It comes through a public proxy, through logs, or from the volume, so that a rea
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -16,6 +15,9 @@ from provision.errors import PodError
 SCHEMA = 1
 LIMIT = 1024 * 1024
 """Bytes of a status; more is none."""
+
+LARGEST = 2**63 - 1
+"""Nothing counts or measures more; what says so is none."""
 
 LINE = "provision-status: "
 """What a line of the pod's log begins with that carries a status, in one line of JSON."""
@@ -159,13 +161,13 @@ def _past(past: dict[str, Any]) -> Past:
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         raise TypeError
     return value
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST:
         raise TypeError
     return float(value)
 
