@@ -24,14 +24,14 @@ set -u
 VERSION=0.1.0
 AGENT=provision/$VERSION # the default of Python is refused by RunPod's front
 : "${PATH:=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
-export PATH
-repository=$(cd "$(dirname "$0")/.." && pwd -P)
+export PATH PYTHONSAFEPATH=1 # a click.py in the folder that we are started in is no part of us
+repository=/dev/null # nothing is below it: in a pod there is the script, but no file
+[ -n "${PROVISION_LEASE-}" ] || [ ! -f "$0" ] || repository=$(cd "$(dirname "$0")/.." && pwd -P)
 temporary=${TMPDIR:-/tmp}
 python='' child='' watchdog='' making='' dry_run='' told=''
 newline='
 '
 
-say() { printf '%s\n' "$*"; }
 now() { date +%s; }
 
 # ---- By hand -------------------------------------------------------------------------------------------------------
@@ -67,6 +67,9 @@ by_hand() {
 # ---- In a pod ------------------------------------------------------------------------------------------------------
 
 in_pod() {
+    trap '' PIPE # nobody may read the log any more
+    : "${PROVISION_MOUNT:=mount}"
+    ! is_on_volume "$temporary" || temporary=/tmp
     work=$temporary/$PROVISION_LEASE began=$(now) starts=1 deadline=${PROVISION_DEADLINE-}
     case $deadline in '' | *[!0-9]*) deadline=$((began + 86400)) ;; esac
     trap 'leave $?' EXIT
@@ -74,58 +77,85 @@ in_pod() {
     trap overdue USR1
     watch_deadline &
     watchdog=$!
-    mkdir -p "$work"
-    starts=$(($(cat "$work/starts" 2>/dev/null || say 0) + 1))
-    say "$starts" >"$work/starts"
-    [ -e "$work/began" ] || say "$began" >"$work/began"
+    make_work || fail 8 "no folder can be made for the job, neither in ${TMPDIR:-/tmp} nor in /tmp" \
+        "is the disk of the pod full? give it a larger one, or another image"
     [ "$starts" -le 5 ] || [ -e "$work/ended" ] || fail 8 "the pod was started $starts times and never came to an end" \
         "see what it said before: provision pod logs"
-    unpack || fail 8 "the job did not arrive whole in the pod" "run the same command again"
-    : "${PROVISION_MOUNT:=mount}"
+    unpack 2>/dev/null || fail 8 "the job did not arrive whole in the pod" "run the same command again"
     find_volume
     tell_status installing
     find_environment
-    run "$python" -m provision pod work "$work"
+    echo "$python" >python
+    # In a process group of its own, so that nothing of it writes on when it has gone away.
+    run "$python" -I -S -c 'import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])' \
+        "$python" -m provision pod work "$work"
     code=$?
     [ -e "$work/ended" ] || fail 8 "what does the job in the pod went away with code $code" \
         "see what it said before: provision pod logs; then run the same command again, it resumes"
     exit "$code"
 }
 
+# Whether a folder is where a volume has yet to be mounted, which would hide it.
+is_on_volume() {
+    volume=${PROVISION_VOLUME:-/workspace}
+    case $PROVISION_MOUNT:$1/ in mount:"${volume%/}"/*) return 0 ;; *) return 1 ;; esac
+}
+
+make_work() {
+    for temporary in "$temporary" /tmp; do
+        work=$temporary/$PROVISION_LEASE
+        ! is_on_volume "$(cd -P "$temporary" && pwd)" && mkdir -p "$work" && cd "$work" && count_starts &&
+            export TMPDIR="$temporary" && return 0
+    done 2>/dev/null
+    return 1
+}
+
+count_starts() {
+    starts=$(($(cat starts || echo 0) + 1))
+    [ -e began ] || echo "$began" >began && echo "$starts" >starts
+}
+
 unpack() {
     part=0
-    : >"$work/parcel"
     while eval "piece=\${PROVISION_PARCEL_$part-}" && [ -n "$piece" ]; do
-        printf %s "$piece" >>"$work/parcel"
+        printf %s "$piece"
         unset "PROVISION_PARCEL_$part"
         part=$((part + 1))
-    done
+    done >parcel
     unset piece PROVISION_SCRIPT # no command after this needs a megabyte of environment
-    base64 -d <"$work/parcel" >"$work/parcel.tar.gz" && tar -xzof "$work/parcel.tar.gz" -C "$work" &&
-        [ -f "$work/job.json" ]
+    base64 -d <parcel >parcel.tar.gz || python3 -I -m base64 -d parcel >parcel.tar.gz
+    tar -xzof parcel.tar.gz && [ -f job.json ]
 }
 
 # A line of the log that the renter reads: PHASE [EXIT_CODE ERROR HINT]. By hand there is no renter.
 tell_status() {
     [ -n "${PROVISION_LEASE-}" ] || return 0
-    printf 'provision-status: {"schema":1,"lease":"%s","phase":"%s","began":%s,"now":%s,"deadline":%s,"starts":%s' \
-        "$(plain "$PROVISION_LEASE")" "$1" "$began" "$(now)" "$deadline" "$starts"
-    printf ',"exit_code":%s,"error":"%s","hint":"%s"}\n' "${2:-null}" "$(plain "${3-}")" "$(plain "${4-}")"
+    start="\"schema\":1,\"lease\":\"$(plain "$PROVISION_LEASE")\",\"phase\":\"$1\",\"began\":$began,\"now\":$(now)"
+    end="\"exit_code\":${2:-null},\"error\":\"$(plain "${3-}")\",\"hint\":\"$(plain "${4-}")\""
+    say "provision-status: {$start,\"deadline\":$deadline,\"starts\":$starts,$end}"
 }
 
 plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '\042\134' "''"; }
 
-# In the background: whatever else hangs, at the deadline the work ends and the pod is given back.
+# In the background: whatever else hangs, at the deadline the work ends and the pod is given back. A clock may be set
+# back: the lease is over, too, when as many seconds were slept through as it had when the pod was first started.
 watch_deadline() {
-    while [ "$(now)" -lt "$deadline" ]; do
+    first=$(noted began)
+    case $first in '' | *[!0-9]*) first=$began ;; esac
+    left=$((deadline - first))
+    while [ "$(now)" -lt "$deadline" ] && [ "$left" -gt 0 ]; do
         kill -0 $$ 2>/dev/null || exit 0
         sleep 1 >/dev/null 2>&1
+        left=$((left - 1))
     done
     kill -USR1 $$
     sleep 10 >/dev/null 2>&1
     [ -z "${RUNPOD_POD_ID-}" ] || give_back
     kill -KILL $$
 }
+
+# What stands in a file of the job's folder, wherever that was made.
+noted() { cat "$work/$1" "/tmp/$PROVISION_LEASE/$1" 2>/dev/null | head -n 1; }
 
 overdue() {
     trap '' USR1
@@ -144,23 +174,26 @@ leave() {
     exit "$1"
 }
 
-# For ever: that a cloud has said yes is no proof, and to ask twice does no harm.
+# For ever: that a cloud has said yes is no proof, and to ask twice does no harm. Nothing is said before it is asked.
 give_back() {
     pause=1
     while :; do
-        say "provision: giving the pod $RUNPOD_POD_ID back"
+        heard=''
         base=${RUNPOD_API_BASE_URL:-https://api.runpod.io}
         query="mutation { podTerminate(input: {podId: \\\"$RUNPOD_POD_ID\\\"}) }"
         ask DELETE "$base/v2/pods/$RUNPOD_POD_ID" '' || ask POST "$base/graphql" "{\"query\":\"$query\"}" && pause=60
+        say "provision: giving the pod $RUNPOD_POD_ID back$heard"
         run sleep "$pause"
         [ "$pause" -ge 60 ] || pause=$((pause * 2))
     done
 }
 
 # METHOD ADDRESS BODY: whether it was done. The key is never an argument: all processes of a machine can read those.
+# The Python that was found comes last: it may be what hangs.
 ask() {
-    answer=$(ask_by_python "$@" 2>/dev/null) || answer=$(ask_by_curl "$@" 2>/dev/null) || answer="$newline no answer"
-    say "provision: $1 $2: ${answer##*"$newline"}"
+    answer=$(ask_by_python python3 "$@" 2>/dev/null) || answer=$(ask_by_curl "$@" 2>/dev/null) ||
+        answer=$(ask_by_python "${python:-$(noted python)}" "$@" 2>/dev/null) || answer="$newline no answer"
+    heard="$heard${newline}provision: $1 $2: ${answer##*"$newline"}"
     case $answer in
     *'"errors"'*) return 1 ;;
     *"$newline"2??) return 0 ;;
@@ -169,9 +202,9 @@ ask() {
 }
 
 ask_by_python() {
-    "${python:-python3}" -I -c 'if True:
+    "$1" -I -c 'if True:
         import os, sys, urllib.error, urllib.request
-        method, address, body, agent = sys.argv[1:]
+        method, address, body, agent = sys.argv[2:]
         headers = {"Content-Type": "application/json", "User-Agent": agent}
         headers["Authorization"] = "Bearer " + os.environ.get("RUNPOD_API_KEY", "")
         request = urllib.request.Request(address, body.encode() or None, headers, method=method)
@@ -242,7 +275,7 @@ find_environment() {
 make_environment() {
     say "making a Python environment in $place" >&2
     making=$(mktemp -d "$place.XXXXXX") || fail 1 "no folder can be made beside $place" "set TMPDIR or PROVISION_VENV"
-    say "$package" >"$making/package.txt" # a file for pip, too: an address may hold a token
+    printf '%s\n' "$package" >"$making/package.txt" # a file for pip, too: an address may hold a token
     log=$making/log.txt
     if command -v uv >/dev/null 2>&1; then
         export UV_CACHE_DIR="${UV_CACHE_DIR:-$making/cache}"
@@ -253,7 +286,8 @@ make_environment() {
         set -- "$making/bin/python" -m pip install -q --no-input --no-cache-dir --disable-pip-version-check
         run "$base" -m venv "$making" >"$log" 2>&1 || not_installed
     fi
-    run "$@" -r "$making/package.txt" >"$log" 2>&1 || not_installed
+    case $package in "-e $repository") set -- "$@" -e "$repository" ;; *) set -- "$@" -r "$making/package.txt" ;; esac
+    run "$@" >"$log" 2>&1 || not_installed
     rm -rf "$making/cache" "$log"
     "$making/bin/python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$making" "$place" 2>/dev/null ||
         [ -x "$place/bin/python" ] || fail 1 "$place cannot be made" "set TMPDIR or PROVISION_VENV"
@@ -266,13 +300,14 @@ find_python() {
         ! "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || break
     done
     [ "$base" != none ] || fail 2 "there is no Python 3.11 or newer" "install one with its venv, or install uv"
+    [ -z "${PROVISION_LEASE-}" ] || command -v "$base" >"$work/python" # the watchdog may have to ask by it
     "$base" -c 'import venv, ensurepip' 2>/dev/null || fail 2 "$base comes without venv" \
         "on Debian and Ubuntu: apt-get install python3-venv; or install uv"
 }
 
 not_installed() {
-    sed -e 's#://[^/@[:space:]]*@#://***@#g' -e 's/\([?&][^=&[:space:]]*\)=[^&[:space:]]*/\1=***/g' "$log" |
-        tail -n 15 >&2
+    say "$(sed -e 's#://[^/@[:space:]]*@#://***@#g' -e 's/\([?&][^=&[:space:]]*\)=[^&[:space:]]*/\1=***/g' "$log" |
+        tail -n 15)" >&2
     ! grep -Eiq 'connect|name resol|dns|network|unreachable|timed out|timeout|ssl|proxy|sending request' "$log" ||
         fail 6 "the package cannot be installed: its index is not reached" \
             "run it again with a network; or set PROVISION_PACKAGE to a wheel, or PROVISION_PYTHON to a Python that has it"
@@ -283,37 +318,52 @@ not_installed() {
 
 # EXIT_CODE ERROR HINT. The log of a pod goes with it: the renter, who gives it back, has time to read it.
 fail() {
-    printf 'error: %s\nhint: %s\n' "$2" "$3" >&2
+    say "error: $2${newline}hint: $3" >&2
     tell_status ended "$@"
     told=yes
     [ -z "${PROVISION_LEASE:+${RUNPOD_POD_ID-}}" ] || run sleep "${PROVISION_GRACE:-180}"
     exit "$1"
 }
 
-# Run a command so that a signal reaches us while it runs.
+# Run a command so that a signal reaches us while it runs. Of a process group of its own nothing is left.
 run() {
     "$@" &
     child=$!
     wait "$child"
     set -- $?
+    kill -KILL "-$child" 2>/dev/null
     child=''
     return "$1"
 }
 
-# Pass a signal on. What has not ended five seconds later is killed; all that it has proven stands.
+# In a pod nobody may read what is written: what is not taken is dropped.
+say() {
+    printf '%s\n' "$*" 2>/dev/null &
+    if [ -n "${PROVISION_LEASE-}" ]; then await $!; else wait $!; fi
+}
+
+# Pass a signal on. All that it has proven stands.
 end_child() {
     [ -n "$child" ] || return 0
     kill -TERM "$child" 2>/dev/null
-    kill_later >/dev/null 2>&1 &
-    wait "$child" 2>/dev/null
-    kill -KILL $! 2>/dev/null
+    await "$child"
+    kill -KILL "-$child" 2>/dev/null
     child=''
+}
+
+# Wait for a process. What has not ended five seconds later is killed, and the group that it leads.
+await() {
+    kill_later "$1" >/dev/null 2>&1 &
+    set -- "$1" $!
+    wait "$1" 2>/dev/null
+    kill -KILL "$2" 2>/dev/null
+    wait "$2" 2>/dev/null
 }
 
 # Second by second: when it is ended itself, a sleep outlives it.
 kill_later() {
     for _ in 1 2 3 4 5; do sleep 1; done
-    kill -KILL "$child"
+    kill -KILL "-$1" || kill -KILL "$1"
 }
 
 interrupted() {

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -135,8 +136,7 @@ class ScriptBed:
 
     def close(self) -> None:
         for process in self.started:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
+            kill(process)
             process.communicate()
 
     def work(self, lease: dict[str, str]) -> Path:
@@ -150,6 +150,25 @@ class ScriptBed:
     def standing(self) -> set[str]:
         """The names of the final files that are on the volume."""
         return {path.name for path in (self.volume / "models").glob("[!.]*")} if self.volume.exists() else set()
+
+
+def alive(process: subprocess.Popen[str]) -> list[int]:
+    """All processes of its session, which it leads, as long as there are any."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, session = (place / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(session) == process.pid and state not in "ZX":
+                found.append(int(place.name))
+    return found
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """All of them, as when a container is taken away."""
+    while numbers := alive(process):
+        for number in numbers:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 60) -> Ended:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 import urllib.request
@@ -12,7 +11,7 @@ import fill_bed
 import pytest
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, Rule, stalls
-from script_bed import SHELLS, TOKEN, ScriptBed, ended, until
+from script_bed import SHELLS, TOKEN, ScriptBed, ended, kill, until
 
 from provision.errors import ExitCode
 from provision.lock import LockedFile
@@ -167,7 +166,7 @@ def test_five_starts_count_on_other_machines_too(bed) -> None:
     process = bed.pod("dash", lease, job)
     marker = bed.volume / f".provision/jobs/{lease['PROVISION_LEASE']}.json"
     until(marker.exists)
-    os.killpg(process.pid, signal.SIGKILL)
+    kill(process)
     marker.write_text(json.dumps(json.loads(marker.read_text()) | {"starts": 5}))
     done = ended(bed.pod("dash", lease, job))
 
