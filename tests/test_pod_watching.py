@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,7 @@ class Seat:
     def __post_init__(self) -> None:
         self.bed.points.at = lambda _number, name: self._happen() if name == "sleep" else None
         self.log = Log(self.cloud, POD)
-        endpoint = Endpoint(self.cloud, pools(), POD, port=8000, token=TOKEN)
+        endpoint = Endpoint(self.cloud, pools(), POD, time.monotonic, port=8000, token=TOKEN)
         all_ways = [endpoint, self.log, Marker(self.volume, POD)]
         self.watch = Watch(self.bed.renting, POD, all_ways, self.shown.append, Vigilance())
 

@@ -77,20 +77,18 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _told(error: ProvisionError) -> int:
-    from provision.cli.console import show_error
+    from provision.cli import console
 
-    show_error(error)
+    with console.outlasting():
+        console.show_error(error)
     return error.exit_code
 
 
 def _confessed(error: Exception) -> int:
-    import traceback
+    from provision.cli import console
 
-    from provision.errors import without_secrets
-
-    click.echo(without_secrets("".join(traceback.format_exception(error))), err=True, nl=False)
-    click.echo("error: this is a fault of provision, not of yours", err=True)
-    click.echo("hint: nothing proven is lost; please report the lines above", err=True)
+    with console.outlasting():
+        console.confess(error)
     return ExitCode.FAULT
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provision.errors import InputError, without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
     from provision.errors import ProvisionError
     from provision.progress import Progress
 
@@ -27,8 +34,6 @@ def say(text: str) -> None:
 
 def colour() -> bool:
     """Whether stdout is a terminal that wants colours (NO_COLOR is honoured: no-color.org)."""
-    import os
-
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -72,3 +77,55 @@ def show_error(error: ProvisionError) -> None:
         click.echo(f"       {line}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
+
+
+def confess(fault: BaseException) -> None:
+    """A fault of ours, with where it came from, on stderr."""
+    import traceback
+
+    click.echo(without_secrets("".join(traceback.format_exception(fault))), err=True, nl=False)
+    click.echo("error: this is a fault of provision, not of yours", err=True)
+    click.echo("hint: nothing proven is lost; please report the lines above", err=True)
+
+
+class _Outlasting:
+    """A stream that takes all that is written to it, also when nobody reads it any more: then it leads nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_cut = False
+
+    def write(self, text: str) -> int:
+        """As of any text stream; never an OSError."""
+        self._tried(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As `write`."""
+        self._tried(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _tried(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except (OSError, ValueError):  # ValueError: it is closed
+            self.is_cut = True
+            with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())  # else Python fails when it flushes at its end
+
+
+@contextmanager
+def outlasting() -> Iterator[Callable[[], bool]]:
+    """Inside, what is done does not end because whoever read stderr or stdout has left, as `tee` does at Ctrl-C.
+
+    Gives whether all of stdout could be written so far.
+    """
+    before = sys.stdout, sys.stderr
+    out, err = (_Outlasting(stream or StringIO()) for stream in before)  # None where it was closed before we began
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield lambda: not out.is_cut
+    finally:
+        sys.stdout, sys.stderr = before

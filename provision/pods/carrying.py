@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from provision.errors import ExitCode, Interrupted, PodError, ProvisionError
@@ -14,6 +14,7 @@ from provision.pods.lease import lease_of, new_lease
 from provision.pods.mirror import Mirror
 from provision.pods.rental import Rental, Tenancy, Wanted
 from provision.pods.result import believed, read_result, result_of
+from provision.pods.returning import not_returned
 from provision.pods.watching import Vigilance, Watch
 from provision.pods.ways import Endpoint, Log, Marker
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eyes:
     """How pods are seen from here. `marker` reads a file of the volume (None where there is none), where that can be
-    done from here. `label` is for one of several pods that share `progress`: see `Mirror`. `came_up` gets each pod that
-    is at work.
+    done from here. `label` is for one of several pods that share `progress`: see `Mirror`. `began` gets what is carried
+    out before anything is rented, `came_up` each pod that is at work.
     """
 
     pools: Pools
@@ -44,6 +45,7 @@ class Eyes:
     marker: Callable[[str], bytes | None] | None = None
     label: str = ""
     vigilance: Vigilance = field(default_factory=Vigilance)
+    began: Callable[[Underway], None] = lambda _: None
     came_up: Callable[[Pod], None] = lambda _: None
 
 
@@ -66,11 +68,32 @@ class Ending:
         return ExitCode.DONE if self.result is None else self.result.exit_code
 
 
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """An errand that is carried out, on another thread perhaps."""
+
+    renting: Renting
+    tenancy: Tenancy
+    results: list[Result]
+
+    def abandoned(self) -> Ending:
+        """What is to be told of it when nobody waits any longer until its pods are given back."""
+        attempts = [
+            replace(attempt, pods=dict(attempt.pods), gone=set(attempt.gone)) for attempt in list(self.tenancy.attempts)
+        ]
+        return Ending(
+            result=self.results[-1] if self.results else None,
+            bill=bill_of(attempts, self.renting.clock()),
+            error=not_returned(self.renting.cloud, attempts, ": interrupted again and again"),
+            left=self.tenancy.left,
+        )
+
+
 class Watched:
     """One pod of a lease, seen by `eyes`."""
 
     def __init__(self, renting: Renting, eyes: Eyes, pod: Pod, *, port: int, token: str) -> None:
-        self._endpoint = Endpoint(renting.cloud, eyes.pools, pod, port=port, token=token)
+        self._endpoint = Endpoint(renting.cloud, eyes.pools, pod, renting.clock, port=port, token=token)
         ways: list[Way] = [self._endpoint, Log(renting.cloud, pod)]
         if eyes.marker is not None:
             ways.append(Marker(eyes.marker, pod))
@@ -116,7 +139,7 @@ def carry_out(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
     def run(take: Callable[[Result], None]) -> None:
         rented.rental.run(lambda pod: take(believed(rented.worked(pod), promised)))
 
-    return _ended(renting, rented.rental, run)
+    return _ended(Underway(renting, rented.rental, []), eyes, run)
 
 
 def send_off(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
@@ -126,7 +149,7 @@ def send_off(renting: Renting, errand: Errand, eyes: Eyes) -> Ending:
         InputError: as `carry_out`.
     """
     rental = _rental(renting, errand, eyes).rental
-    return _ended(renting, rental, lambda _: rental.run(rental.keep))
+    return _ended(Underway(renting, rental, []), eyes, lambda _: rental.run(rental.keep))
 
 
 def attend(renting: Renting, eyes: Eyes, pod: Pod, task: Task) -> Ending:
@@ -141,7 +164,7 @@ def attend(renting: Renting, eyes: Eyes, pod: Pod, task: Task) -> Ending:
     def run(take: Callable[[Result], None]) -> None:
         tenancy.attend(pod, lambda _: take(believed(watched.to_its_end(_deadline(pod), task))))
 
-    return _ended(renting, tenancy, run)
+    return _ended(Underway(renting, tenancy, []), eyes, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +198,11 @@ def _rental(renting: Renting, errand: Errand, eyes: Eyes) -> _Rented:
     return _Rented(Rental(renting, wanted), errand, watched, eyes.came_up)
 
 
-def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result], None]], object]) -> Ending:
+def _ended(underway: Underway, eyes: Eyes, run: Callable[[Callable[[Result], None]], object]) -> Ending:
     """The ending of `run`, which is given who takes the result, as soon as there is one."""
-    results: list[Result] = []
+    tenancy, results = underway.tenancy, underway.results
     error: ProvisionError | None = None
+    eyes.began(underway)
     try:
         run(results.append)
     except ProvisionError as failure:
@@ -187,7 +211,7 @@ def _ended(renting: Renting, tenancy: Tenancy, run: Callable[[Callable[[Result],
         error = Interrupted("interrupted", hint="run the same command again; it resumes")
     if tenancy.left is not None and isinstance(error, Interrupted):
         error = None  # whoever interrupted wanted it so
-    bill = bill_of(tenancy.attempts, renting.clock())
+    bill = bill_of(tenancy.attempts, underway.renting.clock())
     return Ending(result=results[-1] if results else None, bill=bill, error=error, left=tenancy.left)
 
 

@@ -1,4 +1,4 @@
-"""Interrupts: what SIGINT and SIGTERM do while a pod is rented.
+"""Interrupts: what SIGINT, SIGTERM and SIGHUP do while a pod is rented.
 
 A signal may come between any two steps, so that a second one could tear us from giving a pod back. Here the first one
 raises KeyboardInterrupt, and from then on the rental is told, not torn.
@@ -11,11 +11,28 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 INSISTENCE = 3
-"""So many signals while a pod is given back mean that the user does not want to wait for it."""
+"""So many signals while pods are given back mean that the user does not want to wait for it."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Inside, SIGINT, SIGTERM and SIGHUP come to `handler`; below nohup, which ignores it, SIGHUP is ignored still.
+
+    For the main thread.
+    """
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {number: signal.signal(number, handler) for number in _SIGNALS if number not in ignored}
+    try:
+        yield
+    finally:
+        for number, one in before.items():
+            signal.signal(number, one)
 
 
 class Interrupts:
@@ -57,10 +74,6 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Inside, SIGINT and SIGTERM come here. For the main thread."""
-        before = {number: signal.signal(number, self.handler) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        """Inside, signals come here: see `handled`."""
+        with handled(self.handler):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

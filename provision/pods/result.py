@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from provision.errors import ExitCode, PodError
 from provision.names import STATE_FOLDER, shown
+from provision.pods.job import Task
 from provision.pods.status import LARGEST
 from provision.pods.ways import RESULT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from provision.pods.job import Task
     from provision.pods.status import Status
 
 SCHEMA = 1
@@ -47,7 +47,8 @@ SEVERITY = (
 class Result:
     """What came of a job. `fill` and `verify` are those commands' own documents (`--format json`), None where they did
     not come to one. Times are times of day in seconds, by the pod's clock; `reports` is by ending. `counted`: how many
-    files are in which state, where `verify` is not there to say so.
+    files are in which state, where `verify` is not there to say so. `locks`: the sha256 of the text of each lock it
+    worked from, by project; {} where it does not say.
     """
 
     lease: str
@@ -64,6 +65,7 @@ class Result:
     reports: Mapping[str, str] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
     version: str = ""
+    locks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -79,7 +81,7 @@ class Result:
 
 
 def read_result(text: bytes, task: Task) -> Result:
-    """The result that `text` tells of a job for `task`.
+    """The result that `text` tells; `task` is what the job was for, where it does not say so itself.
 
     Raises:
         PodError: it is none, or of a release whose results are not understood here.
@@ -148,9 +150,10 @@ def _result(document: Mapping[str, Any], task: Task) -> Result:
     code = document["exit_code"]
     if not isinstance(code, int) or isinstance(code, bool) or not 0 <= code <= 255:
         raise TypeError
+    told = document.get("task")
     return Result(
         lease=_text(document["lease"]),
-        task=task,
+        task=task if told is None else Task(told),
         exit_code=code,
         error=_text(document.get("error") or ""),
         hint=_text(document.get("hint") or ""),
@@ -162,6 +165,7 @@ def _result(document: Mapping[str, Any], task: Task) -> Result:
         verify=_report(document.get("verify"), "state"),
         reports=_reports(document.get("reports") or {}),
         version=_text(document.get("version") or ""),
+        locks={_text(project): _text(digest) for project, digest in (document.get("locks") or {}).items()},
     )
 
 
@@ -281,6 +285,7 @@ def _merged_verify(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     files = _all_files(documents)
     return {
         **documents[0],
+        "shard": None,
         "counts": dict(Counter(file["state"] for file in files)),
         "files": files,
         "misfits": _all("misfits", documents),

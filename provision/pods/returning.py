@@ -212,33 +212,48 @@ class _Returning:
             self._renting.tell("giving the pod back, a moment; interrupt again and again to leave it as it is")
 
     def _not_returned(self, failure: BaseException | None) -> PodNotReturned:
-        doubtful = [attempt for attempt in self._open() if attempt.left or not attempt.is_answered]
-        said = "; ".join(self._said(attempt) for attempt in doubtful)
-        before = _before(failure)
         why = f": {_words(self._trouble)}" if self._trouble is not None else ""
         if self._renting.interrupts.are_insistent:
             why = f": interrupted {self._renting.interrupts.count} times{why}"
-        hints = [hint for attempt in doubtful for hint in self._hints(attempt)]
-        return PodNotReturned(f"{said}{why}{before}", hint="\n".join(dict.fromkeys(hints)))
+        return not_returned(self._cloud, self._open(), f"{why}{_before(failure)}")
 
-    def _said(self, attempt: Attempt) -> str:
-        price = "an unknown price" if attempt.price is None else f"{attempt.price:.3g} USD an hour"
-        if not attempt.left:
-            return f"a pod {attempt.name} may have been rented, at {price}, and the cloud cannot be asked"
-        ids = " and ".join(shown(pod.id) for pod in attempt.left)
-        return f"pod {ids} ({shown(attempt.name)}) is not given back, and costs {price}"
 
-    def _hints(self, attempt: Attempt) -> list[str]:
-        hints = []
-        for pod_id in [pod.id for pod in attempt.left] or [""]:
-            way = self._tried(self._cloud.by_hand, pod_id)
-            command, page = (way.command, way.page) if way is not None else ("", "")
-            hints += [f"stop it by hand: {command}"] if command else [self._commands()]
-            hints += [f"or there: {page}"] if page else []
-        return hints
+def not_returned(cloud: Cloud, attempts: Iterable[Attempt], why: str) -> PodNotReturned:
+    """What is to be told of those of `attempts` that are not known to be gone: ids, prices, how to end them by hand,
+    and `why`. The cloud is not asked.
+    """
+    doubtful = [attempt for attempt in attempts if attempt.left or (not attempt.is_answered and attempt.ended is None)]
+    said = "; ".join(_said(attempt) for attempt in doubtful)
+    hints = [hint for attempt in doubtful for hint in _hints(cloud, attempt)]
+    return PodNotReturned(
+        f"{said or 'nobody has looked whether all pods are gone'}{why}",
+        hint="\n".join(dict.fromkeys(hints)) or _commands(cloud),
+    )
 
-    def _commands(self) -> str:
-        return f"provision pod ls --cloud {self._cloud.name} shows what is rented; provision pod rm gives it back"
+
+def _said(attempt: Attempt) -> str:
+    price = "an unknown price" if attempt.price is None else f"{attempt.price:.3g} USD an hour"
+    if not attempt.left:
+        return f"a pod {attempt.name} may have been rented, at {price}, and the cloud cannot be asked"
+    ids = " and ".join(shown(pod.id) for pod in attempt.left)
+    return f"pod {ids} ({shown(attempt.name)}) is not given back, and costs {price}"
+
+
+def _hints(cloud: Cloud, attempt: Attempt) -> list[str]:
+    hints = []
+    for pod_id in [pod.id for pod in attempt.left] or [""]:
+        try:
+            way = cloud.by_hand(pod_id)
+            command, page = way.command, way.page
+        except Exception:  # noqa: BLE001 - the rest has to be told all the same
+            command, page = "", ""
+        hints += [f"stop it by hand: {command}"] if command else [_commands(cloud)]
+        hints += [f"or there: {page}"] if page else []
+    return hints
+
+
+def _commands(cloud: Cloud) -> str:
+    return f"provision pod ls --cloud {cloud.name} shows what is rented; provision pod rm gives it back"
 
 
 def _notice(attempt: Attempt, listed: Sequence[Pod]) -> None:

@@ -49,12 +49,14 @@ class Way(Protocol):
 
 
 class Endpoint:
-    """The pod's own web address. Redirects are not followed: they would be shown the token."""
+    """The pod's own web address. Redirects are not followed: they would be shown the token. `clock` never jumps."""
 
     pause = 0.0
 
-    def __init__(self, cloud: Cloud, pools: Pools, pod: Pod, *, port: int, token: str) -> None:
-        self._cloud, self._pools, self._pod = cloud, pools, pod
+    def __init__(  # noqa: PLR0913 - who is asked, how, and when it is enough
+        self, cloud: Cloud, pools: Pools, pod: Pod, clock: Callable[[], float], *, port: int, token: str
+    ) -> None:
+        self._cloud, self._pools, self._pod, self._clock = cloud, pools, pod, clock
         self._port, self._token = port, token
 
     def status(self) -> Status | None:
@@ -77,14 +79,12 @@ class Endpoint:
         return True
 
     def _asked(self, method: str, path: str, limit: int, seconds: float) -> bytes:
-        from time import monotonic
-
         address = self._cloud.address(self._pod.id, self._port)
         if not address:
             raise PodError("the pod has no address yet")
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         try:
-            with within(monotonic, seconds), transport_faults(host_of(address)):
+            with within(self._clock, seconds), transport_faults(host_of(address)):
                 response = self._pools.request(method, address + path, headers, None, _SHORT)
                 try:
                     body = response.read(limit + 1, decode_content=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provision.cli import clouds, console, options
-from provision.errors import InputError
+from provision.errors import ExitCode, InputError, ProvisionError
 from provision.names import shown
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from provision.cli.pod.errands import Wanted
     from provision.cli.projects import Project
+    from provision.lock import Lock
     from provision.pods.carrying import Ending
     from provision.pods.cloud import Cloud, NetworkVolume, Pod
+    from provision.pods.result import Result
 
 
 @click.command("attach")
@@ -29,17 +31,17 @@ if TYPE_CHECKING:
 def command(pod_id: str, manifests: str, cloud: str | None, output: str, *, quiet: bool) -> int:
     """Watch a pod that was rented before, bring back its result, and give it back.
 
-    Works from any machine with the key. Ctrl-C leaves the pod at its work. The proof is written beside the manifests,
-    where the projects of the pod are known there.
+    Works from any machine with the key. Ctrl-C leaves the pod at its work, and so does all else that ends this command.
+    The proof is written beside the manifests, where the locks that the pod worked from are there.
     """
     with options.told_errors(output):
         at = clouds.cloud(cloud)
         pod = _leased(at, pod_id)
-        from provision.cli.pod.running import attended
-        from provision.pods.job import Task
+        from provision.cli.pod.running import attended, seen_through
 
-        ending = attended(at, pod, Task.FILL, quiet=quiet)
-        return _told(at, pod, ending, Path(manifests), output)
+        with seen_through() as heard:
+            code = _told(at, pod, attended(at, pod, quiet=quiet), Path(manifests), output)
+            return code or (ExitCode.DONE if heard() else ExitCode.FAULT)
 
 
 def _leased(cloud: Cloud, pod_id: str) -> Pod:
@@ -56,26 +58,40 @@ def _leased(cloud: Cloud, pod_id: str) -> Pod:
     return pod
 
 
-def _told(cloud: Cloud, pod: Pod, ending: Ending, manifests: Path, output: str) -> int:
+def _told(cloud: Cloud, pod: Pod, ending: Ending | ProvisionError, manifests: Path, output: str) -> int:
     from provision.cli.pod.outcomes import Telling, outcome, tell
 
-    if ending.left is not None:
-        console.say(f"pod {shown(pod.id)} goes on, and gives itself back when it is done")
-    telling = Telling(cloud=cloud, what=_known(ending, manifests), output=output)
+    result = None
+    if not isinstance(ending, ProvisionError):
+        result = ending.result
+        if ending.left is not None:
+            console.say(f"pod {shown(pod.id)} goes on, and gives itself back when it is done")
+    telling = Telling(cloud=cloud, what=_known(result, manifests), output=output)
     return tell(telling, [outcome(_volume(cloud, pod), [ending])])
 
 
-def _known(ending: Ending, manifests: Path) -> Wanted:
+def _known(result: Result | None, manifests: Path) -> Wanted:
     """The projects that the result is about, as far as their locks lie here."""
     from provision.cli.pod.errands import Wanted
-    from provision.cli.projects import find, read_lock
+    from provision.cli.projects import find
 
-    verify = ending.result.verify if ending.result is not None else None
+    verify = result.verify if result is not None else None
     names = {str(file.get("project")) for file in (verify or {}).get("files", ())}
     found = [project for project in _all(manifests, find) if project.name in names]
-    locks = {project.name: lock for project in found if (lock := read_lock(project)) is not None}
+    locks = {project.name: lock for project in found if (lock := _lock(project)) is not None}
     there = [project for project in found if project.name in locks]
     return Wanted(projects=there, locks=[locks[project.name] for project in there])
+
+
+def _lock(project: Project) -> Lock | None:
+    """None where it cannot be read: the pod's result is told all the same."""
+    from provision.cli.projects import read_lock
+
+    try:
+        return read_lock(project)
+    except ProvisionError as error:
+        console.say(f"{error.message}: no proof is written")
+        return None
 
 
 def _all(manifests: Path, find: Callable[[Sequence[str], Path], list[Project]]) -> list[Project]:

@@ -9,7 +9,7 @@ import click
 
 from provision.cli import clouds, options, settings
 from provision.cli.pod import asked as pods
-from provision.errors import InputError
+from provision.errors import ExitCode, InputError
 
 
 @click.command("fill")
@@ -59,7 +59,7 @@ def run(asked: pods.Asked) -> int | None:
     from provision.cli.pod import estimates
     from provision.cli.pod.errands import Preparation, wanted
     from provision.cli.pod.outcomes import Telling, outcomes, tell
-    from provision.cli.pod.running import carried_out
+    from provision.cli.pod.running import carried_out, seen_through
 
     what = wanted(asked)
     cloud = clouds.cloud(asked.cloud)
@@ -68,4 +68,6 @@ def run(asked: pods.Asked) -> int | None:
         estimates.show(cloud, prepared, asked.output)
         return None
     telling = Telling(cloud=cloud, what=what, output=asked.output, files=asked.files)
-    return tell(telling, outcomes(prepared, carried_out(asked, cloud, prepared)))
+    with seen_through() as heard:
+        code = tell(telling, outcomes(prepared, carried_out(asked, cloud, prepared)))
+        return code or (ExitCode.DONE if heard() else ExitCode.FAULT)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
 
 from provision.cli import clouds, console, options
+from provision.cli.pod.proofs import Written, written
 from provision.cli.tables import table_lines
-from provision.errors import ExitCode, InputError, PodNotReturned, ProvisionError, without_secrets
+from provision.errors import ExitCode, PodNotReturned, ProvisionError, without_secrets
 from provision.names import shown
 from provision.pods.bill import Bill, bill_document, bill_lines, money
 from provision.pods.carrying import Ending
-from provision.pods.proof import of_project, proof_document, proof_name
 from provision.pods.result import decisive, drift, merged
 from provision.progress import duration_text, size_text
 from provision.report.document import SCHEMA
@@ -84,7 +82,8 @@ def outcome(volume: NetworkVolume, all_endings: Sequence[Ending | ProvisionError
 
 def tell(telling: Telling, found: Sequence[Outcome]) -> int:
     """Write the proofs and reports, tell what came of it, and say how the process exits."""
-    proofs = {one.volume.id: _proven(telling, one, is_one=len(found) == 1) for one in found}
+    proofs = {one.volume.id: written(telling, one, is_one=len(found) == 1) for one in found}
+    found = [replace(one, errors=(*one.errors, *proofs[one.volume.id].errors)) for one in found]
     apart, code = _drift(found), _code(found)
     if telling.output == "json":
         options.show([], _document(telling.cloud, found, proofs, code), "json")
@@ -92,52 +91,19 @@ def tell(telling: Telling, found: Sequence[Outcome]) -> int:
         for line in _lines(found, proofs, apart):
             console.out(line)
         _tell_errors(found, telling.cloud)
+    for error in filter(_is_fault, [error for one in found for error in one.errors]):
+        console.confess(error.__cause__ or error)
     return code
+
+
+def _is_fault(error: ProvisionError) -> bool:
+    """Of ours."""
+    return error.exit_code == ExitCode.FAULT
 
 
 def _code(found: Sequence[Outcome]) -> int:
     codes = [outcome.exit_code for outcome in found]
     return int(ExitCode.POD_NOT_RETURNED) if ExitCode.POD_NOT_RETURNED in codes else decisive(codes)
-
-
-def _proven(telling: Telling, outcome: Outcome, *, is_one: bool) -> list[str]:
-    """The files that were written: a proof for each project, beside its manifest, and the reports asked for."""
-    result, what = outcome.result, telling.what
-    if result is None or result.verify is None:
-        return []
-    written = []
-    for project, lock in zip(what.projects, what.locks, strict=True):
-        own = of_project(result, project.name) if len(what.locks) > 1 else result
-        path = project.lock.with_name(proof_name(project.name, outcome.volume.id))
-        _write(path, json_text(proof_document(telling.cloud.name, outcome.volume, [lock], own, outcome.bill)))
-        written.append(str(path))
-    for name in telling.files:
-        path = Path(name)
-        if not is_one:
-            path = path.with_name(f"{path.stem}.{outcome.volume.id}{path.suffix}")
-        if path.suffix in result.reports:
-            _write(path, result.reports[path.suffix])
-            written.append(str(path))
-    return written
-
-
-def json_text(document: Mapping[str, Any]) -> str:
-    """As all our documents on disk."""
-    import json
-
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    """The file, whole or not at all. Raises InputError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _drift(found: Sequence[Outcome]) -> list[Drift]:
@@ -150,14 +116,14 @@ def _drift(found: Sequence[Outcome]) -> list[Drift]:
     return drift(verified) if len(verified) > 1 else []
 
 
-def _lines(found: Sequence[Outcome], proofs: Mapping[str, Sequence[str]], apart: Sequence[Drift]) -> Iterator[str]:
+def _lines(found: Sequence[Outcome], proofs: Mapping[str, Written], apart: Sequence[Drift]) -> Iterator[str]:
     yield from table_lines([_row(outcome) for outcome in found], {"files ok", "fetched", "there", "time", "cost"})
     for outcome in found:
         yield from _wrong(outcome)
         for pod in outcome.left:
             yield f"pod {shown(pod.id)} goes on alone, and gives itself back when it is done"
-        for path in proofs[outcome.volume.id]:
-            yield f"written: {path}"
+        yield from proofs[outcome.volume.id].remarks
+        yield from (f"written: {path}" for path in proofs[outcome.volume.id].files)
     yield from _drift_lines(apart)
     bill = sum((outcome.bill for outcome in found), Bill())
     yield from bill_lines(bill)
@@ -218,14 +184,14 @@ def _tell_errors(found: Sequence[Outcome], cloud: Cloud) -> None:
         if result is not None and result.exit_code and (result.error or not errors):
             told = ProvisionError(result.error or "the job has failed in the pod", hint=result.hint)
             errors.append(told)
-        for error in errors:
+        for error in filterfalse(_is_fault, errors):
             where = f"{shown(outcome.volume.id)}: " if len(found) > 1 else ""
             console.show_error(ProvisionError(f"{where}{error.message}", hint=error.hint))
     if any(outcome.left for outcome in found):
         console.say(f"provision pod ls{clouds.flag(cloud)} shows what is rented")
 
 
-def _document(cloud: Cloud, found: Sequence[Outcome], proofs: Mapping[str, Sequence[str]], code: int) -> dict[str, Any]:
+def _document(cloud: Cloud, found: Sequence[Outcome], proofs: Mapping[str, Written], code: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "ok": code == 0,
@@ -236,7 +202,7 @@ def _document(cloud: Cloud, found: Sequence[Outcome], proofs: Mapping[str, Seque
     }
 
 
-def _volume_document(outcome: Outcome, written: Sequence[str]) -> dict[str, Any]:
+def _volume_document(outcome: Outcome, proofs: Written) -> dict[str, Any]:
     volume, result = outcome.volume, outcome.result
     return {
         "volume": {"id": volume.id, "name": volume.name, "size_gb": volume.size, "datacenter": volume.datacenter},
@@ -255,5 +221,6 @@ def _volume_document(outcome: Outcome, written: Sequence[str]) -> dict[str, Any]
         "verify": result.verify if result is not None else None,
         "bill": bill_document(outcome.bill),
         "left": [pod.id for pod in outcome.left],
-        "written": list(written),
+        "written": list(proofs.files),
+        "remarks": list(proofs.remarks),
     }

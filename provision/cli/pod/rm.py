@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 import time
 from typing import TYPE_CHECKING
 
@@ -38,7 +36,7 @@ def command(  # noqa: PLR0913 - one for each option
 
     What a fill has brought to the volume stays there, and the next fill goes on from it.
     """
-    with options.told_errors(output, "what is gone stays gone"):
+    with console.outlasting(), options.told_errors(output, "what is gone stays gone"):
         if sum((bool(ids), all_expired, everything)) != 1:
             raise InputError("say what to give back: ID, --all-expired or --all, and only one of them")
         at = clouds.cloud(cloud)
@@ -97,6 +95,7 @@ def _give_back(renting: Renting, pods: Sequence[Pod]) -> None:
 
 
 def _renting(cloud: Cloud) -> Renting:
+    from provision.cli.pod.running import nonce
     from provision.crew import Stop
     from provision.pods.returning import Renting
 
@@ -107,6 +106,6 @@ def _renting(cloud: Cloud) -> Renting:
         sleep=Stop().sleep,
         rest=time.sleep,
         tell=console.say,
-        nonce=lambda: "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8)),
+        nonce=nonce,
         confirm=CONFIRM,
     )

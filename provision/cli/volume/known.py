@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import InputError, LockUnreadable, VolumeError
+from provision.errors import ExitCode, InputError, LockUnreadable, VolumeError
 from provision.names import nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from provision.pods.cloud import Cloud, NetworkVolume
+    from provision.pods.proof import Proof
+
+
+class Verdict(StrEnum):
+    """What the last proof of a project on a volume says of it, in words."""
+
+    PROVEN = "proven"
+    BROKEN = "not as promised"
+    OTHER = "of another lock,"  # than the one that lies beside it
+    OPEN = "not proven"  # it was not all looked at, or not all went well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A project on a volume. `ok`: whether its last verification found all as promised, None where none is known.
-
-    `at`: when that was, time of day in seconds; None as `ok`.
+    """A project on a volume. `verdict` is that of its last proof, and `at` when that was, time of day in seconds; both
+    are None where there is none.
     """
 
     project: str
-    ok: bool | None = None
+    verdict: Verdict | None = None
     at: float | None = None
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether all is as promised; None where that is not known."""
+        return {Verdict.PROVEN: True, Verdict.BROKEN: False}.get(self.verdict) if self.verdict is not None else None
 
 
 def required_volume(cloud: Cloud, volume_id: str) -> NetworkVolume:
@@ -63,9 +78,33 @@ def _proven(manifests: Path) -> dict[str, dict[str, Content]]:
         for project in proof.locks:
             content = Content(project=project)
             if proof.verify is not None:
-                content = Content(project=project, ok=proof.verify.get("ok") is True, at=proof.ended)
+                content = Content(project=project, verdict=_verdict(proof, project), at=proof.ended)
             found.setdefault(proof.volume_id, {})[project] = content
     return found
+
+
+def _verdict(proof: Proof, project: str) -> Verdict:
+    verify = proof.verify or {}
+    if not _is_of_todays_lock(proof, project):
+        return Verdict.OTHER
+    if verify.get("ok") is not True:
+        return Verdict.BROKEN
+    is_all = verify.get("shard") is None and not verify.get("lacking")
+    return Verdict.PROVEN if is_all and proof.exit_code == ExitCode.DONE else Verdict.OPEN
+
+
+def _is_of_todays_lock(proof: Proof, project: str) -> bool:
+    """Where no lock lies beside the proof, it has none to differ from."""
+    from provision.lock import LOCK_SUFFIX, loads
+    from provision.pods.proof import lock_sha256
+
+    try:
+        path = Path(proof.path).with_name(project + LOCK_SUFFIX)
+        return lock_sha256(loads(path.read_bytes(), file=str(path))) == proof.locks[project]
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, LockUnreadable):
+        return False
 
 
 def _lying(cloud: Cloud, volume: NetworkVolume) -> dict[str, Content]:
@@ -87,9 +126,9 @@ def content_text(content: Content, now: float) -> str:
     """For people: `wan22-i2v, proven 3 d ago`."""
     from provision.report.status import age_text
 
-    if content.at is None:
+    if content.at is None or content.verdict is None:
         return shown(content.project)
-    return f"{shown(content.project)}, {'proven' if content.ok else 'not as promised'} {age_text(now - content.at)}"
+    return f"{shown(content.project)}, {content.verdict.value} {age_text(now - content.at)}"
 
 
 def volume_text(volume: NetworkVolume, price: float) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import PodError
-from provision.pods.job import JOB, SCHEMA, Task
+from provision.lock import LOCK_SUFFIX
+from provision.pods.job import JOB, MANIFESTS, SCHEMA, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -45,13 +47,14 @@ class Duty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What `job.json` asks for: see `provision.pods.job.Job`."""
+    """What `job.json` asks for: see `provision.pods.job.Job`. `digests`: the sha256 of each lock's text, by project."""
 
     task: Task
     projects: tuple[str, ...]
     fill: tuple[str, ...]
     verify: tuple[str, ...]
     reports: tuple[str, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_errand(work: Path) -> Errand:
@@ -64,9 +67,11 @@ def read_errand(work: Path) -> Errand:
         document: dict[str, Any] = json.loads((work / JOB).read_bytes())
         if document["schema"] != SCHEMA:
             raise ValueError("schema")  # noqa: TRY301 - told as all else below
+        projects = _words(document["projects"])
         return Errand(
             task=Task(document["task"]),
-            projects=_words(document["projects"]),
+            projects=projects,
+            digests=_digests(work / MANIFESTS, projects),
             fill=_words(document["fill"]),
             verify=_words(document["verify"]),
             reports=_words(document["reports"]),
@@ -76,6 +81,12 @@ def read_errand(work: Path) -> Errand:
             f"the job of this pod cannot be read ({type(error).__name__})",
             hint="the pod's release and the renter's must be the same: see PROVISION_PACKAGE",
         ) from error
+
+
+def _digests(manifests: Path, projects: Sequence[str]) -> dict[str, str]:
+    """Of the locks that are there; what is missing is for the commands to tell."""
+    locks = {project: manifests / f"{project}{LOCK_SUFFIX}" for project in projects}
+    return {project: sha256(lock.read_bytes()).hexdigest() for project, lock in locks.items() if lock.is_file()}
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -108,6 +108,7 @@ def result(  # noqa: PLR0913 - the parts of one document
         "schema": SCHEMA,
         "lease": status.lease,
         "task": errand.task.value if errand else None,
+        "locks": dict(errand.digests) if errand else {},
         "exit_code": int(ended.exit_code),
         "error": ended.error,
         "hint": ended.hint,
