@@ -8,6 +8,7 @@ readings   what answers tell, of both interfaces
 faults     what refusals mean, of both interfaces
 logs       a log's events
 rest       requests to v2, and their answers
+abridged   lists without what makes them large
 v2, sdk    the ways to pods
 """
 

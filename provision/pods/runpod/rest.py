@@ -17,6 +17,7 @@ from provision.hubs.answers import retry_after
 from provision.hubs.deadline import within
 from provision.hubs.http.body import transport_faults
 from provision.hubs.http.pools import Pools
+from provision.pods.runpod.abridged import Abridged
 from provision.pods.runpod.faults import KEYS_PAGE, Said, fault, unclear, words_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
     from provision.pods.runpod.settings import RunPodSettings
 
 _LIMIT = 16 * 1024 * 1024
-"""Bytes of an answer: a list of a few hundred pods, each with a parcel in its variables, takes less."""
+"""Bytes of an answer; of a list, of what is kept of it."""
+
+_LIST_LIMIT = 200 * 2 * 1024 * 1024
+"""Bytes of a list: 200 pods, each with all the variables that a process can have (execve(2)). They are never held."""
+
+_PIECE = 256 * 1024
 
 _BUFFER = io.DEFAULT_BUFFER_SIZE
 """Bytes of a stream that are taken at once: asked for more, Python's reader keeps what it has until more comes."""
@@ -68,7 +74,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request. `secrets`: what of `body` no error may show."""
+    """One request. `secrets`: what of `body` no error may show. `is_list`: long strings of its answer are left out."""
 
     asked: str
     path: str
@@ -76,6 +82,7 @@ class Question:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: object = field(default=None, repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
+    is_list: bool = False
 
 
 class Rest:
@@ -122,7 +129,8 @@ class Rest:
         raise error  # out here, so that it leads to nothing that holds the key
 
     def _whole(self, response: BaseHTTPResponse, question: Question) -> Answer:
-        body = response.read(_LIMIT + 1, decode_content=False)
+        is_listed = question.is_list and response.status == 200
+        body = _listed(response) if is_listed else response.read(_LIMIT + 1, decode_content=False)
         if len(body) > _LIMIT:
             raise unclear(question.asked, "its answer has no end")
         return self._answer(response, question, body)
@@ -141,6 +149,17 @@ class Rest:
             retry_after=retry_after(response.headers, settings.http.now()) if response.status >= 400 else None,
             secrets=(settings.key, *question.secrets),
         )
+
+
+def _listed(response: BaseHTTPResponse) -> bytes:
+    """A list, its long strings left out; more than _LIMIT of anything where it has no end."""
+    abridged, got = Abridged(), 0
+    while piece := response.read(_PIECE, decode_content=False):
+        got += len(piece)
+        abridged.take(piece)
+        if abridged.size > _LIMIT or got > _LIST_LIMIT:
+            return bytes(_LIMIT + 1)
+    return abridged.text
 
 
 def _listen(response: BaseHTTPResponse, settings: RunPodSettings) -> bytes:

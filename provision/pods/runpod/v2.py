@@ -79,7 +79,7 @@ def whole_list(rest: Rest, asked: str, path: str, name: str) -> list[Any]:
     mark, cursor = "&" if "?" in path else "?", ""
     for _ in range(_PAGES):
         further = f"{mark}cursor={quote(cursor, safe='')}" if cursor else ""
-        page = rest.ask(Question(asked=asked, path=path + further)).document()
+        page = rest.ask(Question(asked=asked, path=path + further, is_list=True)).document()
         part = page.get(name) if isinstance(page, dict) else None
         if not isinstance(part, list):
             raise unclear(asked, "its answer is not understood here")
