@@ -135,7 +135,7 @@ tell_status() {
     say "provision-status: {$start,\"deadline\":$deadline,\"starts\":$starts,$end}"
 }
 
-plain() { printf %s "$1" | LC_ALL=C tr -c '[:print:]' ' ' | tr '\042\134' "''"; }
+plain() { printf %s "$1" | LC_ALL=C tr -c '\040-\176' ' ' | tr '\042\134' "''"; }
 
 # In the background: whatever else hangs, at the deadline the work ends and the pod is given back. A clock may be set
 # back: the lease is over, too, when as many seconds were slept through as it had when the pod was first started.
