@@ -339,21 +339,21 @@ run() {
 # In a pod nobody may read what is written: what is not taken is dropped.
 say() {
     printf '%s\n' "$*" 2>/dev/null &
-    if [ -n "${PROVISION_LEASE-}" ]; then await $!; else wait $!; fi
+    if [ -n "${PROVISION_LEASE-}" ]; then await $! 2; else wait $!; fi
 }
 
 # Pass a signal on. All that it has proven stands.
 end_child() {
     [ -n "$child" ] || return 0
     kill -TERM "$child" 2>/dev/null
-    await "$child"
+    await "$child" 5
     kill -KILL "-$child" 2>/dev/null
     child=''
 }
 
-# Wait for a process. What has not ended five seconds later is killed, and the group that it leads.
+# PROCESS SECONDS: wait for it. What has not ended by then is killed, and the group that it leads.
 await() {
-    kill_later "$1" >/dev/null 2>&1 &
+    kill_later "$@" >/dev/null 2>&1 &
     set -- "$1" $!
     wait "$1" 2>/dev/null
     kill -KILL "$2" 2>/dev/null
@@ -362,7 +362,8 @@ await() {
 
 # Second by second: when it is ended itself, a sleep outlives it.
 kill_later() {
-    for _ in 1 2 3 4 5; do sleep 1; done
+    slept=0
+    while [ $((slept += 1)) -le "$2" ]; do sleep 1; done
     kill -KILL "-$1" || kill -KILL "$1"
 }
 

@@ -123,16 +123,24 @@ class ScriptBed:
             environment |= part
         return self.start(["sh", "-c", COMMAND[2].replace("exec sh", f"exec {shell}")], environment)
 
-    def start(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    def start(self, words: list[str], environment: dict[str, str], out: int = subprocess.PIPE) -> subprocess.Popen[str]:
         self.temporary.mkdir(exist_ok=True)
         self.volume.mkdir(exist_ok=True)
         (self.place / "project").mkdir(exist_ok=True)
         process = subprocess.Popen(
-            words, env=environment, cwd=self.place / "project", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            words, env=environment, cwd=self.place / "project", stdin=subprocess.DEVNULL, stdout=out,
+            stderr=out, text=True, start_new_session=True,
         )  # fmt: skip
         self.started.append(process)
         return process
+
+    def hostile(self, *names: str) -> Path:
+        """Modules where the script is started. The file that they make when they run."""
+        here, place = self.place / "project", self.place / "they-ran"
+        here.mkdir(exist_ok=True)
+        for name in names:
+            (here / f"{name}.py").write_text(f"open({str(place)!r}, 'a').write({name!r})\nraise SystemExit(1)\n")
+        return place
 
     def close(self) -> None:
         for process in self.started:
@@ -160,6 +168,16 @@ def alive(process: subprocess.Popen[str]) -> list[int]:
             state, _, _, session = (place / "stat").read_text().rpartition(")")[2].split()[:4]
             if int(session) == process.pid and state not in "ZX":
                 found.append(int(place.name))
+    return found
+
+
+def running(process: subprocess.Popen[str], word: bytes) -> list[int]:
+    """Those with that argument."""
+    found = []
+    for number in alive(process):
+        with suppress(OSError):  # it has ended meanwhile
+            if word in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0"):
+                found.append(number)
     return found
 
 

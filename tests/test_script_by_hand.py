@@ -89,6 +89,15 @@ def test_words_after_the_options_may_hold_anything(bed) -> None:
     assert not (bed.place / "project/here").exists()
 
 
+def test_no_code_of_the_folder_that_it_is_started_in_runs_while_its_relative_paths_count(bed) -> None:
+    ran = bed.hostile("click", "provision", "venv", "json")
+    done = ended(bed.by_hand("dash", PROJECT, "--frozen", "--manifests", "manifests", "--volume", "../volume"))
+
+    assert done.code == 0, done.err
+    assert bed.standing() == {fill_bed.SMALL, fill_bed.BIG}
+    assert not ran.exists()
+
+
 def test_a_dry_run_is_not_verified(bed) -> None:
     done = ended(bed.by_hand("dash", PROJECT, "--frozen", "--dry-run", "--volume", str(bed.volume)))
 

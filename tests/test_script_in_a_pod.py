@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import time
 import urllib.request
+from pathlib import Path
 
 import fill_bed
 import pytest
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, Rule, stalls
-from script_bed import SHELLS, TOKEN, ScriptBed, ended, kill, until
+from script_bed import SHELLS, TOKEN, ScriptBed, ended, kill, running, until
 
 from provision.errors import ExitCode
 from provision.lock import LockedFile
@@ -244,3 +247,37 @@ def test_long_and_hostile_values_travel_unharmed(bed) -> None:
     assert done.code == 0, done.err
     assert not (bed.place / "project/here").exists()
     assert done.result["verify"]["counts"]["ok"] == 30
+
+
+def test_no_code_of_the_folder_that_it_is_started_in_runs_with_the_pods_key(bed) -> None:
+    ran = bed.hostile("click", "provision", "venv", "json", "base64")
+    done = ended(bed.pod("dash", bed.lease(), bed.job()))
+
+    assert done.code == 0, done.err
+    assert not ran.exists()
+
+
+def test_an_attendant_that_is_killed_leaves_nobody_who_writes(bed) -> None:
+    bed.hub.rules.append(Rule("", stalls, place="cdn"))
+    process = bed.pod("dash", bed.lease(), bed.job())
+    until(lambda: running(process, b"fill") and bed.hub.log)
+    (attendant,) = running(process, b"work")
+    os.kill(attendant, signal.SIGKILL)
+    done = ended(process, 10)
+
+    assert "went away with code 137" in done.statuses[-1]["error"]
+    assert running(process, b"fill") == []
+
+
+@pytest.mark.parametrize("way", ["below", "link"])
+def test_a_temporary_folder_on_the_volume_is_not_used_before_the_mount_is_there(bed, way) -> None:
+    lease = bed.lease() | {"PROVISION_MOUNT": "mount", "PROVISION_MOUNT_WAIT": "0"}
+    (bed.place / "link").symlink_to(bed.volume)
+    place = {"below": bed.volume / "tmp", "link": bed.place / "link"}[way]
+    try:
+        done = ended(bed.pod("dash", lease, bed.job(), TMPDIR=str(place)))
+    finally:
+        shutil.rmtree(Path("/tmp") / lease["PROVISION_LEASE"], ignore_errors=True)  # noqa: S108 - where it goes instead
+
+    assert "was not mounted" in done.statuses[-1]["error"]
+    assert list(bed.volume.iterdir()) == []
