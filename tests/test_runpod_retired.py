@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 
 import cloud_beds
 import pytest
 from raw_server import RawServer
 
-from provision.errors import CloudUnavailable
+from provision.errors import CloudRefused, CloudUnavailable, PodError
 from provision.pods.runpod import RunPod
 
 pytestmark = [
@@ -98,9 +99,72 @@ def test_it_is_known_by_its_status_whatever_the_body(gone):
 
 @pytest.mark.parametrize("kind", ["page502", "503", "429", "empty", "null"])
 def test_a_day_of_trouble_is_not_that_day(bed, kind):
-    bed.stand_in.faults.on("list", kind, times=3)
+    bed.stand_in.faults.on("myself", kind, times=2)  # the second looks into the first
 
     bed.cloud.pods()
+    bed.cloud.pods()
 
+    assert len(bed.stand_in.asked("listPods")) == 1
     assert bed.cloud.requests(bed.order())[0].url.endswith("/graphql")
+
+
+@pytest.mark.parametrize("kind", ["404", "500", "503", "page200", "page502", "403", "cut"])
+def test_while_graphql_fails_in_any_other_way_pods_are_found_looked_at_and_given_back_by_v2(bed, kind):
+    pod = bed.cloud.create_pod(bed.order())
+    for operation in GRAPHQL:
+        bed.stand_in.faults.on(operation, kind, times=None)
+
+    assert [one.id for one in bed.cloud.pods()] == [pod.id]
+    assert bed.cloud.pod(pod.id).id == pod.id
+    bed.cloud.delete_pod(pod.id)
+
+    assert bed.cloud.pod(pod.id) is None
+    assert bed.stand_in.pods == []
+    assert bed.naps == []
+
+
+@pytest.mark.parametrize("kind", ["404", "500", "page502", "403"])
+def test_a_pod_is_never_ordered_by_v2_in_its_place(bed, kind):
+    for operation in GRAPHQL:
+        bed.stand_in.faults.on(operation, kind, times=None)
+
+    with pytest.raises(PodError):
+        bed.cloud.create_pod(bed.order())
+
+    assert not bed.stand_in.asked("createPod")
+
+
+@pytest.mark.parametrize("kind", ["401", "402", "403", "422"])
+def test_a_refusal_of_another_question_does_not_say_that_no_pod_was_rented(bed, kind):
+    bed.stand_in.faults.on("deployCpuPod", "cut", after=True)
+    bed.stand_in.faults.on("myself", kind)
+
+    with pytest.raises(CloudUnavailable):
+        bed.cloud.create_pod(bed.order())
+
+    assert len(bed.stand_in.pods) == 1
+
+
+def test_what_both_say_is_told_as_graphql_said_it(bed):
+    bed.stand_in.faults.on("myself", "402", times=None)
+    bed.stand_in.faults.on("listPods", "503", times=None)
+
+    with pytest.raises(CloudRefused, match="balance"):
+        bed.cloud.pods()
+
+
+def test_each_account_is_asked_with_its_own_key_though_the_sdk_has_one_for_all(bed, monkeypatch):
+    pod = bed.cloud.create_pod(bed.order())
+    sdk = importlib.import_module("runpod")
+
+    class Elsewhere(type(sdk)):
+        """Another account's thread sets the SDK's key whenever this one has."""
+
+        api_key = property(lambda _: "rpa_ANOTHERACCOUNT00", lambda *_: None)
+
+    monkeypatch.delattr(sdk, "api_key")
+    monkeypatch.setattr(sdk, "__class__", Elsewhere)
+
+    assert [one.id for one in bed.cloud.pods()] == [pod.id]
+    assert bed.cloud.pod(pod.id).id == pod.id
     assert not bed.stand_in.asked("listPods")

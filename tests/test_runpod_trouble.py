@@ -31,7 +31,7 @@ def bed(request):
 def test_what_passes_is_asked_again(bed, kind):
     pod = bed.cloud.create_pod(bed.order())
 
-    bed.stand_in.faults.on("list", kind, times=2)
+    bed.stand_in.faults.on("list", kind, times=3)
     assert [one.id for one in bed.cloud.pods()] == [pod.id]
     bed.stand_in.faults.on("get", kind)
     assert bed.cloud.pod(pod.id).id == pod.id

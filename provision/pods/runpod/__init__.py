@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from provision.errors import CloudUnavailable, InputError
+from provision.errors import CloudRefused, CloudUnavailable, InputError, PodError
 from provision.pods.cloud import ByHand
 from provision.pods.runpod import readings
 from provision.pods.runpod.faults import AGAIN, fault
@@ -174,16 +174,25 @@ class RunPod:
             return self._way
 
     def _again(self, ask: Callable[[_Way], T]) -> T:
-        """The answer of the way to pods, which is v2 for good once GraphQL is no more."""
+        """The answer of the way to pods, which is v2 for good once GraphQL is no more; where it fails, v2's."""
+        return self._retry.call(lambda: self._asked(ask))
 
-        def once() -> T:
-            try:
-                return ask(self._pods())
-            except Retired:
-                self._way = V2(self._rest)
-            return ask(self._way)
-
-        return self._retry.call(once)
+    def _asked(self, ask: Callable[[_Way], T]) -> T:
+        way, v2 = self._pods(), V2(self._rest)
+        failure: PodError | None = None
+        try:
+            return ask(way)
+        except Retired:
+            self._way = v2
+        except (CloudRefused, CloudUnavailable) as error:
+            if isinstance(way, V2):
+                raise
+            failure = error
+        try:
+            return ask(v2)
+        except PodError as error:
+            failure = failure or error
+        raise failure
 
     def _catalog(self, path: str, name: str) -> list[Any]:
         return self._retry.call(lambda: whole_list(self._rest, "read the catalog", f"/v2/catalog/{path}", name))

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import CloudUnavailable, ProvisionError
+from provision.errors import CloudRefused, CloudUnavailable, ProvisionError
 from provision.pods.cloud import Kind, Request
 from provision.pods.runpod.faults import Said, fault, is_gone, unclear
 from provision.pods.runpod.mutation import create_mutation, literal, start_command
@@ -106,21 +106,26 @@ class _Sdk:
         if not is_id(pod_id):
             return None
         call = _Call(asked="look at the pod", of_pod=True)
-        pod: Pod | None = self._call(call, lambda: pod_of(self._runpod.get_pod(pod_id)))
+        pod: Pod | None = self._call(call, lambda: pod_of(self._runpod.get_pod(pod_id, api_key=self._settings.key)))
         return pod or V2(self._rest).pod(pod_id)
 
     def pods(self) -> list[Pod]:
         """All pods."""
-        pods: list[Pod] = self._call(_Call(asked="list the pods"), lambda: pods_of(self._runpod.get_pods()))
+        call, key = _Call(asked="list the pods"), self._settings.key
+        pods: list[Pod] = self._call(call, lambda: pods_of(self._runpod.get_pods(api_key=key)))
         return pods
 
     def delete(self, pod_id: str) -> None:
-        """Give it back; one that is gone is no error."""
-        if is_id(pod_id):
-            self._call(_Call(asked="delete the pod", of_pod=True), lambda: self._terminate(pod_id))
+        """Give it back; one that is gone is no error. That there is no such pod may be said of all there is: v2 is told
+        as well.
+        """
+        call = _Call(asked="delete the pod", of_pod=True)
+        if is_id(pod_id) and not self._call(call, lambda: self._terminate(pod_id)):
+            V2(self._rest).delete(pod_id)
 
-    def _terminate(self, pod_id: str) -> None:
+    def _terminate(self, pod_id: str) -> bool:
         self._runpod.terminate_pod(pod_id)
+        return True
 
     def _rent(self, order: Order, rent: Callable[[], Any]) -> Pod:
         def rented() -> Pod:
@@ -189,30 +194,35 @@ class Sdk1(_Sdk):
         body = json.dumps({"query": create_mutation(masked(order))}, indent=2, ensure_ascii=False)
         return [Request(method="POST", url=self._rest.url("/graphql"), body=body)]
 
-    def _terminate(self, pod_id: str) -> None:
+    def _terminate(self, pod_id: str) -> bool:
         # The SDK's own is content with any JSON, even with that of a 503.
         self._run(f"mutation {{ podTerminate(input: {{ podId: {literal(pod_id)} }}) }}")["podTerminate"]
+        return True
 
     def _run(self, query: str) -> Any:
         return self._runpod.api.graphql.run_graphql_query(query, api_key=self._settings.key)["data"]
 
     def _call(self, call: _Call, operation: Callable[[], Any]) -> Any:
         """Raises Retired where GraphQL is no more."""
+        failure: CloudRefused | CloudUnavailable
         try:
             return super()._call(call, operation)
         except CloudUnavailable as error:
             failure = error
-        self._look(call)
+        try:
+            self._look(call)
+        except (CloudRefused, CloudUnavailable) as error:
+            if not call.once:  # what became of a request that is sent only once it cannot tell
+                failure = error
         raise failure
 
     def _look(self, call: _Call) -> None:
-        """Ask GraphQL for next to nothing, and heed the status. What became of a request sent `once` it cannot tell."""
+        """Ask GraphQL for next to nothing, and heed the status."""
         query = {"query": "query { myself { id } }"}
         answer = self._rest.ask(Question(asked=call.asked, method="POST", path="/graphql", body=query))
         if answer.status == 410:
             raise Retired
-        if not call.once:
-            answer.check()
+        answer.check()
 
 
 class Sdk2(_Sdk):
