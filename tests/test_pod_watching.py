@@ -14,7 +14,7 @@ import pytest
 from pod_bed import START, Bed
 from pod_voice import NAME, POD, TOKEN, HeardCloud, Voice, Volume, heard_bed, pools, status, text
 
-from provision.errors import CloudUnavailable, Interrupted, PodLost
+from provision.errors import CloudUnavailable, Interrupted, PodError, PodLost
 from provision.pods import ways
 from provision.pods.cloud import State
 from provision.pods.rental import Heard
@@ -244,14 +244,16 @@ def test_a_pod_that_was_stopped_is_lost_and_one_that_ended_meanwhile_is_not() ->
     assert seated.until_ended() == ENDED
 
 
-def test_a_pod_past_its_deadline_is_lost_and_not_a_moment_sooner_than_it_should_have_ended_itself() -> None:
+def test_past_its_deadline_nothing_more_is_expected_of_a_pod_nor_of_another_in_its_place() -> None:
     seated = seat()
     seated.cloud.lines = ["working"]
     seated.at = [(number, lambda: seated.cloud.lines.append("working")) for number in range(0, 9000, 300)]  # type: ignore[union-attr]
 
-    with pytest.raises(PodLost, match="did not end by its deadline"):
+    with pytest.raises(PodError, match="came before its job was done") as caught:
         seated.until_ended()
 
+    assert not isinstance(caught.value, PodLost)  # which would be rented anew
+    assert "--max-time" in caught.value.hint
     assert 3660 < seated.bed.time.passed < 3700
 
 

@@ -102,10 +102,11 @@ class Fleet(Generic[E, R]):
             self._stays = self._asked() if is_to_ask else self._unasked
             self.stop.set()
             self._is_answered.set()
-            return
-        self._further += len(signals)
-        with suppress(Exception):  # whoever listened may have left
-            self._tell("giving back, a moment; interrupt again and again to leave it as it is")
+        else:
+            self._further += len(signals)
+        if not self._stays:
+            with suppress(Exception):  # whoever listened may have left
+                self._tell("giving back, a moment; interrupt again and again to leave it as it is")
 
     def _asked(self) -> bool:
         """Whatever goes wrong with the question, it is as if nobody had been asked."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from provision.pods.status import Status
     from provision.pods.ways import Way
 
+MARGIN = 15.0
+"""Seconds before its deadline from when on a pod ends its work by itself."""
+
 OVERDUE = 60.0
 """Seconds past its deadline that a pod is given to end by itself."""
 
@@ -68,7 +71,8 @@ class Watch:
         """The last status of a job that has ended. `deadline`: time of day in seconds, when it has to have ended.
 
         Raises:
-            PodLost: the pod is gone, stopped, silent for long, or past its deadline, before its job has ended.
+            PodLost: the pod is gone, stopped, or silent for long, before its job has ended.
+            PodError: its deadline came before that.
         """
         self._word_at = self._renting.clock()
         while True:
@@ -77,7 +81,7 @@ class Watch:
                 return self.status
             loss = self._loss(deadline)
             if loss:
-                return self._last_look(loss)
+                return self._last_look(loss, is_over=self._renting.now() >= deadline - MARGIN)
             self._tell_of_silence()
             self._renting.sleep(self._renting.look)
 
@@ -165,12 +169,19 @@ class Watch:
         except PodError:
             return False
 
-    def _last_look(self, loss: str) -> Status:
-        """Its last words, wherever they are: it may have ended in the meantime. Raises PodLost."""
+    def _last_look(self, loss: str, *, is_over: bool) -> Status:
+        """Its last words, wherever they are: it may have ended in the meantime. `is_over`: so was its time. Raises
+        PodLost, or PodError where its time was over: another pod would not have more.
+        """
         for way in self._ways:
             self._ask(way)
         if self.status is not None and self.status.has_ended:
             return self.status
+        if is_over:
+            raise PodError(
+                f"the deadline of pod {shown(self._pod.id)} came before its job was done; {self._known()}",
+                hint="run the same command with more time (--max-time); it resumes",
+            )
         raise PodLost(
             f"pod {shown(self._pod.id)} {loss}; {self._known()}",
             hint="\n".join(["its last words:", *self._last_words()]),

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import provision
-from provision.cli import clouds
+from provision.cli import clouds, console
 from provision.cli.pod.asked import environment
 from provision.cli.projects import check_fresh, find, required_lock
 from provision.cli.volume.known import required_volume
@@ -20,7 +21,7 @@ from provision.pods.bill import Estimate, lease_seconds, rates_of
 from provision.pods.choice import Wishes, candidates
 from provision.pods.errand import Errand
 from provision.pods.job import PARCEL_LIMIT, Job, Task
-from provision.pods.proof import proofs_in
+from provision.pods.proof import lock_sha256, proofs_in
 from provision.pods.sizing import GB, promised_bytes, size_for
 from provision.progress import size_text
 from provision.shard import Shard
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from provision.cli.projects import Project
     from provision.lock import Lock, LockedModel
     from provision.pods.cloud import Cloud, NetworkVolume, Offer
+    from provision.pods.proof import Proof
 
 SCRIPT = "download_models.sh"
+LOCAL = "local"
 HUBS = {
     "hf": ("HF_TOKEN", "HF_ENDPOINT"),
     "modelscope": ("MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT"),
@@ -95,6 +98,8 @@ class Preparation:
             VolumeFull: what was promised cannot fit.
         """
         volumes = chosen_volumes(self.asked, self.cloud)
+        if self.cloud.name != LOCAL:
+            _warn_of_loopback(self.asked, os.environ)
         package = _package(self.asked.package)
         return [
             prepared for volume in volumes for prepared in self._of_volume(volume, package, is_one=len(volumes) == 1)
@@ -140,14 +145,21 @@ class Preparation:
         )
 
     def _estimate(self, volume: NetworkVolume, offer: Offer, shards: int) -> Estimate:
-        share = -(-self.what.size // shards)
+        proofs = [proof for proof in proofs_in(self.asked.manifests) if proof.volume_id == volume.id]
+        missing = promised_bytes(lock for lock in self.what.locks if not _is_proven(lock, proofs))
         return Estimate(
-            fetch=share if self.asked.task is Task.FILL else 0,
-            verify=share,
-            rates=rates_of(proof.moved for proof in proofs_in(self.asked.manifests) if proof.volume_id == volume.id),
+            fetch=-(-missing // shards) if self.asked.task is Task.FILL else 0,
+            verify=-(-self.what.size // shards),
+            rates=rates_of(proof.moved for proof in proofs),
             offer=offer,
             volume_price=self.cloud.volume_price(volume.size),
         )
+
+
+def _is_proven(lock: Lock, proofs: Sequence[Proof]) -> bool:
+    """Whether all of it was on the volume when it was last looked at."""
+    last = next((proof for proof in proofs if lock.project in proof.locks), None)
+    return last is not None and last.exit_code == 0 and last.locks[lock.project] == lock_sha256(lock)
 
 
 def _shared(job: Job, shard: Shard | None) -> Job:
@@ -220,6 +232,13 @@ def _environment(asked: Asked, locks: Sequence[Lock], caller: Mapping[str, str])
         name: caller[name] for scheme, names in HUBS.items() if scheme in schemes for name in names if caller.get(name)
     }
     return {**found, **environment(asked, caller)}
+
+
+def _warn_of_loopback(asked: Asked, caller: Mapping[str, str]) -> None:
+    for name in sorted(name for names in HUBS.values() for name in names if name.endswith("_ENDPOINT")):
+        host = urlsplit(caller.get(name, "")).hostname or ""
+        if asked.task is Task.FILL and (host == "localhost" or host.startswith("127.") or host == "::1"):
+            console.say(f"{name} is {caller[name]}, on this machine: a rented pod cannot reach it")
 
 
 def _sources(model: LockedModel) -> list[str]:

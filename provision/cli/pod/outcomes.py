@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from provision.cli import clouds, console, options
 from provision.cli.pod.proofs import Written, written
 from provision.cli.tables import table_lines
-from provision.errors import ExitCode, PodNotReturned, ProvisionError, without_secrets
+from provision.errors import ExitCode, PodError, PodNotReturned, ProvisionError, without_secrets
 from provision.names import shown
 from provision.pods.bill import Bill, bill_document, bill_lines, money
 from provision.pods.carrying import Ending
@@ -90,7 +91,7 @@ def tell(telling: Telling, found: Sequence[Outcome]) -> int:
     else:
         for line in _lines(found, proofs, apart):
             console.out(line)
-        _tell_errors(found, telling.cloud)
+        _tell_errors(telling, found)
     for error in filter(_is_fault, [error for one in found for error in one.errors]):
         console.confess(error.__cause__ or error)
     return code
@@ -177,18 +178,27 @@ def _drift_lines(apart: Sequence[Drift]) -> Iterator[str]:
         yield f"  and {len(apart) - NAMED:,} more"
 
 
-def _tell_errors(found: Sequence[Outcome], cloud: Cloud) -> None:
+def _tell_errors(telling: Telling, found: Sequence[Outcome]) -> None:
     for outcome in found:
         errors: list[ProvisionError] = list(outcome.errors)
         result = outcome.result
         if result is not None and result.exit_code and (result.error or not errors):
-            told = ProvisionError(result.error or "the job has failed in the pod", hint=result.hint)
-            errors.append(told)
+            hint = _cure(telling, outcome) or result.hint
+            errors.append(PodError(result.error or "the job has failed in the pod", hint=hint))
         for error in filterfalse(_is_fault, errors):
             where = f"{shown(outcome.volume.id)}: " if len(found) > 1 else ""
             console.show_error(ProvisionError(f"{where}{error.message}", hint=error.hint))
     if any(outcome.left for outcome in found):
-        console.say(f"provision pod ls{clouds.flag(cloud)} shows what is rented")
+        console.say(f"provision pod ls{clouds.flag(telling.cloud)} shows what is rented")
+
+
+def _cure(telling: Telling, outcome: Outcome) -> str:
+    """The command that repairs what is not as promised."""
+    if outcome.result is None or outcome.result.exit_code != ExitCode.BYTES:
+        return ""
+    projects = " ".join(shlex.quote(project.name) for project in telling.what.projects)
+    where = f"--volume-id {shlex.quote(outcome.volume.id)}{clouds.flag(telling.cloud)}"
+    return f"provision pod fill {projects} {where}: it repairs"
 
 
 def _document(cloud: Cloud, found: Sequence[Outcome], proofs: Mapping[str, Written], code: int) -> dict[str, Any]:
