@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ from misbehaving_hub import MisbehavingHub
 from script_bed import PATH, PROJECT, ROOT, ScriptBed, ended
 
 from provision.errors import ExitCode
+from provision.lock import dumps
 from provision.serve import Folder
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]  # environments are made, and packages come from their index
@@ -62,13 +64,25 @@ def test_two_at_once_install_it_once_and_share_the_work(bed, wheel) -> None:
     assert (environment / "pyvenv.cfg").stat().st_mtime_ns == made, "a second run makes no second environment"
 
 
-def test_it_installs_itself_in_an_empty_shell(bed, wheel) -> None:
+def test_it_installs_the_checkout_it_lies_in(bed) -> None:
+    checkout = bed.place / "a checkout with spaces"
+    for name in ("provision", "scripts"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    (checkout / "manifests").mkdir()
+    (checkout / "manifests" / f"{PROJECT}.lock.json").write_text(dumps(bed.lock()))
+    ran = bed.hostile("click", "venv", "pip", "ensurepip")
     index = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    more = {"PROVISION_PYTHON": "", "PROVISION_PACKAGE": str(wheel), **index}
-    done = ended(bed.by_hand("dash", PROJECT, "--frozen", "--volume", str(bed.volume), **more), 110)
+    words = ["sh", str(checkout / "scripts/download_models.sh"), PROJECT, "--frozen", "--volume", "../volume"]
+    done = ended(bed.start(words, bed.environment(PROVISION_PYTHON="", **index)), 110)
 
     assert done.code == 0, done.err
     assert bed.standing() == {fill_bed.SMALL, fill_bed.BIG}
+    assert not ran.exists()
+    (environment,) = bed.temporary.iterdir()
+    where = [str(environment / "bin/python"), "-c", "import provision; print(provision.__file__)"]
+    assert subprocess.check_output(where, text=True) == f"{checkout}/provision/__init__.py\n"
 
 
 def test_a_package_index_that_is_not_reached_is_6_and_leaves_nothing(bed) -> None:
