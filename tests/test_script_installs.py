@@ -81,7 +81,7 @@ def test_it_installs_the_checkout_it_lies_in(bed) -> None:
     assert bed.standing() == {fill_bed.SMALL, fill_bed.BIG}
     assert not ran.exists()
     (environment,) = bed.temporary.iterdir()
-    where = [str(environment / "bin/python"), "-c", "import provision; print(provision.__file__)"]
+    where = [str(environment / "bin/python"), "-I", "-c", "import provision; print(provision.__file__)"]
     assert subprocess.check_output(where, text=True) == f"{checkout}/provision/__init__.py\n"
 
 
