@@ -138,21 +138,23 @@ tell_status() {
 plain() { printf %s "$1" | LC_ALL=C tr -c '\040-\176' ' ' | tr '\042\134' "''"; }
 
 # In the background: whatever else hangs, at the deadline the work ends and the pod is given back. A clock may be set
-# back: the lease is over, too, when as many seconds were slept through as it had when the pod was first started.
+# back: the lease is over, too, when as much time has passed as it had when the pod was first started.
 watch_deadline() {
     first=$(noted began)
     case $first in '' | *[!0-9]*) first=$began ;; esac
-    left=$((deadline - first))
-    while [ "$(now)" -lt "$deadline" ] && [ "$left" -gt 0 ]; do
+    last=$(($(uptime) + deadline - first))
+    while [ "$(now)" -lt "$deadline" ] && [ "$(uptime)" -lt "$last" ]; do
         kill -0 $$ 2>/dev/null || exit 0
         sleep 1 >/dev/null 2>&1
-        left=$((left - 1))
     done
     kill -USR1 $$
     sleep 10 >/dev/null 2>&1
     [ -z "${RUNPOD_POD_ID-}" ] || give_back
     kill -KILL $$
 }
+
+# Seconds by a clock that nobody sets, where there is one.
+uptime() { if read -r up _ </proc/uptime; then echo "${up%%.*}"; else now; fi 2>/dev/null; }
 
 # What stands in a file of the job's folder, wherever that was made.
 noted() { cat "$work/$1" "/tmp/$PROVISION_LEASE/$1" 2>/dev/null | head -n 1; }

@@ -99,9 +99,9 @@ def program(bed: ScriptBed, name: str, text: str) -> Path:
 def argvs() -> str:
     """The arguments of all processes."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            found.append(path.read_bytes().decode(errors="replace"))
+            found.append((path / "cmdline").read_bytes().decode(errors="replace"))
         except OSError:
             continue  # it has ended
     return "\n".join(found)
