@@ -183,7 +183,7 @@ give_back() {
         heard=''
         base=${RUNPOD_API_BASE_URL:-https://api.runpod.io}
         query="mutation { podTerminate(input: {podId: \\\"$RUNPOD_POD_ID\\\"}) }"
-        ask DELETE "$base/v2/pods/$RUNPOD_POD_ID" '' || ask POST "$base/graphql" "{\"query\":\"$query\"}" && pause=60
+        ask DELETE "$base/v2/pods/$RUNPOD_POD_ID" '' || ask POST "$base/graphql" "{\"query\":\"$query\"}"
         say "provision: giving the pod $RUNPOD_POD_ID back$heard"
         run sleep "$pause"
         [ "$pause" -ge 60 ] || pause=$((pause * 2))
