@@ -19,6 +19,7 @@ from provision.pods.attendant.duty import read_errand
 from provision.pods.attendant.marker import Keeper, Marker
 from provision.pods.attendant.outcome import Ran, ending, findings, result_lines
 from provision.pods.attendant.pace import WINDOW, Pace
+from provision.pods.attendant.term import Term
 from provision.pods.lease import new_lease
 from provision.pods.status import LINE, RESULT_LINE, Phase, read_status, status_document
 
@@ -47,6 +48,17 @@ def test_the_pace_of_work_that_went_back_is_nothing_and_not_negative() -> None:
     pace.add(1, 500)
     pace.add(2, 100)
     assert pace.rate == 0.0
+
+
+def test_the_term_is_over_when_either_clock_says_so(bed) -> None:
+    term = Term(bed.duty)
+    assert term.left == 4 * 3600
+    bed.now, bed.ticks = NOW - 3600, 3600.0  # set back
+    assert term.left == 3 * 3600
+    bed.now = NOW + 2 * 3600  # set forth
+    assert term.left == 2 * 3600
+    bed.ticks = 5 * 3600.0
+    assert term.left == 0
 
 
 def test_the_account_follows_the_progress_file(bed) -> None:
@@ -113,6 +125,12 @@ def test_a_status_line_is_short_whatever_is_in_it(bed) -> None:
     assert len(line) <= LINE_LIMIT
     assert line.isascii()
     assert read_status(line[len(LINE) :]).phase is Phase.FILLING
+
+    bed.end(Ending(exit_code=7, error="🐍日" * 1000, hint="日" * 2000))
+    line = status_line(status_document(bed.account.status()))
+    assert len(line) <= LINE_LIMIT
+    last = read_status(line[len(LINE) :])
+    assert (last.exit_code, last.error[:2], last.hint[:2]) == (7, "🐍日", "日日")
 
 
 def test_what_a_command_says_cannot_pass_for_a_word_of_ours() -> None:

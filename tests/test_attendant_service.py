@@ -13,7 +13,7 @@ import pytest
 from attendant_bed import HOSTILE, LEASE, TOKEN, AttendantBed, running, wait_for
 
 from provision.pods.attendant.account import Ending
-from provision.pods.attendant.service import BODY, LIFE, OPEN
+from provision.pods.attendant.service import BODY, LIFE, OPEN, STRANGERS, WAIT
 from provision.pods.status import Phase, read_status
 
 
@@ -122,12 +122,40 @@ def test_a_large_request_is_refused_unread(bed, length) -> None:
     assert ask(bed, "/taken", "POST", **{"Content-Length": length})[0] == 413
 
 
-def test_the_slow_are_closed_and_the_many_are_bounded(bed) -> None:
-    slow = [socket.create_connection(("127.0.0.1", bed.service.server_port), timeout=10) for _ in range(OPEN)]
-    wait_for(lambda: len(bed.service._open) == OPEN)
+def test_strangers_are_bounded_and_never_take_the_last_places(bed) -> None:
+    slow = [socket.create_connection(("127.0.0.1", bed.service.server_port), timeout=10) for _ in range(OPEN + 16)]
+    for one in slow[-STRANGERS:]:
+        one.sendall(b"GET /status HTTP/1.1\r\n")
+    wait_for(lambda: len(bed.service._open) == STRANGERS)
+    assert all(one.recv(1) == b"" for one in slow[:-STRANGERS]), "the oldest go first"
+
+    assert ask(bed, "/status")[0] == 200
+    wait_for(lambda: len(bed.service._open) == STRANGERS - 1)
+    for one in slow:
+        one.close()
+
+
+def test_who_sends_a_line_now_and_then_has_no_more_time_than_others(bed) -> None:
+    with socket.create_connection(("127.0.0.1", bed.service.server_port), timeout=10) as slow:
+        slow.sendall(b"GET /status HTTP/1.1\r\n")
+        wait_for(lambda: bed.service._open)
+        for bed.ticks in (WAIT / 2, WAIT - 1, WAIT + 1):
+            slow.sendall(b"X-More: more\r\n")
+        assert slow.recv(1) == b""
+
+
+def test_the_slow_are_closed_and_those_who_show_the_token_are_bounded(bed) -> None:
+    asked = f"POST /taken HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 5\r\n\r\n"
+    slow = []
+    for _ in range(OPEN):
+        slow.append(socket.create_connection(("127.0.0.1", bed.service.server_port), timeout=10))
+        slow[-1].sendall(asked.encode())
+        wait_for(lambda: len(bed.service._known) == len(slow))
     with pytest.raises((OSError, http.client.HTTPException)):
         ask(bed, "/status")
 
+    bed.ticks = WAIT + 1
+    assert len(bed.service._open) == OPEN
     bed.ticks = LIFE + 1
     wait_for(lambda: not bed.service._open, 3)
     assert ask(bed, "/status")[0] == 200

@@ -159,6 +159,28 @@ def test_a_renter_that_is_killed_before_it_wrote_down_the_process_leaves_none(be
     assert bed.cloud.pods() == []
 
 
+def test_a_renter_that_is_interrupted_once_the_pod_runs_leaves_no_process_that_nobody_knows(bed: Bed, monkeypatch):
+    started = []
+
+    def interrupted(cloud, folder, order, record, start=Local._start):
+        start(cloud, folder, order, record)
+        started.append(bed.process(folder.name))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Local, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bed.cloud.create_pod(bed.order())
+
+    assert not started[0].is_alive
+    assert bed.cloud.pods() == []
+
+    monkeypatch.setattr(Local, "_ended", lambda *_: False)
+    with pytest.raises(KeyboardInterrupt):
+        bed.cloud.create_pod(bed.order())
+    monkeypatch.undo()
+    assert [(pod.name, pod.state) for pod in bed.cloud.pods()] == [(NAME, State.RUNNING)]
+
+
 def test_a_pod_that_ignores_sigterm_is_killed(bed: Bed):
     pod_id = bed.started(*DEAF)
     waited: list[float] = []

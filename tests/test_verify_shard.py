@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from composition_bed import index, tensors
 from verification_bed import bed_of, flip, sizes
 
 from provision.cli import run
@@ -51,6 +52,28 @@ def test_a_wrong_ref_of_a_hub_cache_is_found_by_one_shard(tmp_path):
     found = [f for shard in shards(3) for f in bed.verify(shard=shard).findings if f.state != "ok"]
 
     assert [finding.target for finding in found] == ["models/models--acme--weights/refs/main"]
+
+
+def test_a_model_in_several_shards_is_not_judged_by_any_and_each_says_so(tmp_path, capsys):
+    missing = {"model.safetensors.index.json": index(a="1.safetensors", b="2.safetensors")}
+    bed = bed_of(tmp_path / "volume", {**missing, "1.safetensors": tensors(a=4)})
+    (tmp_path / "p.lock.json").write_text(dumps(bed.locks[0]))
+
+    whole, shares = bed.verify(), [bed.verify(shard=shard) for shard in shards(3)]
+    assert not whole.ok
+    assert [misfit.misfit.rule for misfit in whole.misfits if misfit.misfit.grave] == ["shard-missing"]
+    assert [note.kind for note in whole.notes] == []
+    assert [[note.kind for note in share.notes] for share in shares] == [["fit"], ["fit"], []]
+    assert all(share.ok and not share.misfits for share in shares)
+    assert bed.verify(shard=Shard(index=1, count=1)).misfits == whole.misfits
+    assert not bed.verify("quick", shard=shards(3)[0]).notes
+
+    asked = ["verify", "p", "--manifests", str(tmp_path), "--volume", str(bed.root), "--shard", "1/3", "-q"]
+    assert run(asked) == ExitCode.DONE
+    told = "1 model is in several shards, and not asked whether the files fit together: a run without --shard asks"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert run([*asked, "--format", "json"]) == ExitCode.DONE
+    assert {"kind": "fit", "text": told} in json.loads(capsys.readouterr().out)["notes"]
 
 
 def test_the_reports_are_about_the_share_alone(tmp_path, capsys):

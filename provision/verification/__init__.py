@@ -55,7 +55,7 @@ def verify(view: View, locks: Sequence[Lock], reading: Reading) -> Verification:
         mode=reading.mode,
         findings=(*findings, *further),
         misfits=(*_unfit(view, locks, findings, reading), *_misfits(view, promises, reading)),
-        notes=(*notes, *more, *_pickle_notes(promises)),
+        notes=(*notes, *more, *_fit_notes(locks, promises, reading), *_pickle_notes(promises)),
         unread=len(found) - len(findings),
         shard=reading.shard,
     )
@@ -159,6 +159,14 @@ def _unfit(view: View, locks: Sequence[Lock], findings: Sequence[Finding], readi
     from provision.verification.fit import misfits_of
 
     return misfits_of(view, locks, {finding.target for finding in findings if finding.state is State.OK})
+
+
+def _fit_notes(locks: Sequence[Lock], promises: Sequence[Promise], reading: Reading) -> list[Note]:
+    if reading.mode is not Mode.FULL or reading.shard is None:
+        return []
+    from provision.verification.fit import unasked_notes
+
+    return unasked_notes(locks, {promise.file.target for promise in promises})
 
 
 def _misfits(view: View, promises: Sequence[Promise], reading: Reading) -> list[ModelMisfit]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provision.composition import Misfit, Rule, misfits
 from provision.errors import VolumeError
-from provision.verification.findings import ModelMisfit
+from provision.verification.findings import ModelMisfit, Note
 from provision.volume.standing import Standing
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ def misfits_of(view: View, locks: Iterable[Lock], only: Container[str] | None = 
         if only is None or all(file.target in only for file in model.files)
         for misfit in _of_model(view, model)
     ]
+
+
+def unasked_notes(locks: Iterable[Lock], ours: Container[str]) -> list[Note]:
+    """That models of which some files, but not all, are among `ours` were not asked whether they fit together."""
+    shares = [{file.target in ours for file in model.files} for lock in locks for model in lock.models]
+    split = sum(len(share) > 1 for share in shares)
+    if not split:
+        return []
+    told = "1 model is" if split == 1 else f"{split:,} models are"
+    text = f"{told} in several shards, and not asked whether the files fit together: a run without --shard asks"
+    return [Note(kind="fit", text=text)]
 
 
 def _of_model(view: View, model: LockedModel) -> list[Misfit]:

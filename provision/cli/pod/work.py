@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
+import select
 import signal
 import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +28,16 @@ OURS = ("PROVISION_STATUS_TOKEN", "RUNPOD_API_KEY", "PROVISION_SCRIPT", "PROVISI
 def command(work: Path) -> int:
     """Do the job that lies in the folder WORK, and serve its progress. Run by the script in a pod."""
     from provision.pods.attendant.attendance import attend
+    from provision.pods.attendant.voice import Voice
 
-    return attend(_duty(work.resolve(), os.environ))
+    voice = Voice(_written)
+    try:
+        return attend(_duty(work.resolve(), os.environ, voice.say))
+    finally:
+        voice.end()
 
 
-def _duty(work: Path, environment: Mapping[str, str]) -> Duty:
+def _duty(work: Path, environment: Mapping[str, str], emit: Callable[[str], None]) -> Duty:
     from provision.pods import job
     from provision.pods.attendant.duty import Duty
 
@@ -55,7 +58,7 @@ def _duty(work: Path, environment: Mapping[str, str]) -> Duty:
         environment={name: value for name, value in environment.items() if not name.startswith(OURS)},
         clock=time.time,
         ticks=time.monotonic,
-        emit=_speaker(),
+        emit=emit,
         is_stopped=_stopped(),
     )
 
@@ -90,18 +93,15 @@ def _noted(path: Path, default: float) -> float:
         return default
 
 
-def _speaker() -> Callable[[str], None]:
-    """Prints lines, from any thread. A log that nobody takes any more must not end the job."""
-    lock = threading.Lock()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-    def emit(line: str) -> None:
-        with lock, suppress(OSError):
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
-
-    return emit
+def _written(data: bytes) -> None:
+    """Write to the log; past Python's own buffer, which would be waited for at the end. Raises OSError."""
+    if sys.stdout is None:
+        return  # it was closed before we began: its number may be that of another file by now
+    while data:
+        try:
+            data = data[os.write(sys.stdout.fileno(), data) :]
+        except BlockingIOError:
+            select.select([], [sys.stdout], [])
 
 
 def _stopped() -> Callable[[], bool]:

@@ -3,6 +3,8 @@
 duty       what it is given
 attendance what it does with that, from the first command to the last reader
 commands   the commands of a job, as processes
+term       how long there is until the deadline
+voice      lines for the log
 account    how the job stands, for whoever asks
 pace       bytes a second, of late
 outcome    what came of the commands, as one result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from provision.pods.attendant.commands import Command, fill_words, progress_file
 from provision.pods.attendant.duty import read_errand
 from provision.pods.attendant.marker import Keeper, Marker, ended_before, keep_here
 from provision.pods.attendant.service import Service
+from provision.pods.attendant.term import Term
 from provision.pods.job import Task
 from provision.pods.status import LINE, Phase, status_document
 
@@ -38,6 +40,9 @@ MARGIN = 15.0
 LINE_LIMIT = 8000
 """Characters of a status line: log collectors cut longer ones."""
 
+ERROR = 3000
+"""Of these, at most so many are the error, and half as many the hint."""
+
 _PROGRESS = re.compile(r"(fill|verify): \d")
 """A line of progress, as a command without a terminal writes them: the status has the same."""
 
@@ -56,14 +61,14 @@ def attend(duty: Duty) -> int:
     starts = max(duty.starts, before[0].starts + 1 if before else 1)
     account = Account(duty, began=min(duty.began, before[0].began if before else duty.began), starts=starts)
     with _service(duty, account) as service:
-        (duty.work / "port").write_text(f"{service.server_port}\n")
+        _tell_port(duty, account, service.server_port)
         shift = _Shift(duty, account, Keeper(marker, account.note))
         ended = ended_before(duty.work, marker)
         if ended is None:
             shift.work()
         else:
             account.restore(*ended)
-            keep_here(duty.work, *ended)
+            keep_here(duty.work, *ended, account.note)
             shift.tell_end()
         shift.serve_out(service)
     return account.status().exit_code or ExitCode.DONE
@@ -78,14 +83,22 @@ def _service(duty: Duty, account: Account) -> Service:
         return Service(replace(duty, port=0), account)
 
 
+def _tell_port(duty: Duty, account: Account, port: int) -> None:
+    """To whoever looks into the folder; without it the log and the volume tell all as well."""
+    try:
+        (duty.work / "port").write_text(f"{port}\n")
+    except OSError as error:
+        account.note(f"the status page's port, {port}, cannot be written down: {error.strerror}")
+
+
 class _Shift:
     """One run of the attendant."""
 
     def __init__(self, duty: Duty, account: Account, keeper: Keeper) -> None:
         self._duty, self._account, self._keeper = duty, account, keeper
         self._told = duty.ticks() - TELLING
-        lease = max(0.0, duty.deadline - duty.clock())
-        self._last = duty.deadline - min(MARGIN, lease / 10)
+        self._term = Term(duty)
+        self._margin = min(MARGIN, self._term.left / 10)
         self._fill: outcome.Ran | None = None
         self._verify: outcome.Ran | None = None
 
@@ -115,8 +128,8 @@ class _Shift:
     def serve_out(self, service: Service) -> None:
         """Go on answering until the renter has the result, the grace is over, or the pod has to be gone."""
         duty = self._duty
-        until = duty.ticks() + max(0.0, min(duty.grace, duty.deadline - duty.clock()))
-        while not service.taken.wait(TICK) and duty.ticks() < until and not duty.is_stopped():
+        until = duty.ticks() + duty.grace
+        while duty.ticks() < until and self._term.left and not duty.is_stopped() and not service.taken.wait(TICK):
             continue
         if service.taken.is_set() and service.is_watched:
             service.viewed.wait(VIEW)
@@ -137,8 +150,9 @@ class _Shift:
 
     def _ran(self, name: str, phase: Phase, words: Sequence[str]) -> outcome.Ran:
         duty, account = self._duty, self._account
-        out, progress, said = duty.work / f"{name}.json", progress_file(duty, name), list[str]()
-        progress.unlink(missing_ok=True)  # of a start before this one
+        progress, said = progress_file(duty, name), list[str]()
+        with suppress(OSError):
+            progress.unlink(missing_ok=True)  # of a start before this one
         began = duty.ticks()
         account.enter(phase)
 
@@ -149,18 +163,18 @@ class _Shift:
                 account.note(line)
             duty.emit(_harmless(line))
 
-        with Command(words, duty, out, hear) as command:
+        with Command(words, duty, hear) as command:
             self._tick(progress)
             while (code := command.wait(TICK)) is None:
                 self._tick(progress)
         account.sample(progress)
         seconds = duty.ticks() - began
-        return outcome.Ran(name=name, code=code, seconds=seconds, document=_document(out), said=tuple(said))
+        return outcome.Ran(name=name, code=code, seconds=seconds, document=_document(command.printed), said=tuple(said))
 
     def _tick(self, progress: Path) -> None:
         if self._duty.is_stopped():
             raise Interrupted("the pod is taken away", hint="run the same command again; it resumes")
-        if self._duty.clock() >= self._last:
+        if self._term.left <= self._margin:
             raise TimeIsUp(
                 "the pod's deadline came before its job was done",
                 hint="run the same command again with more time; it resumes",
@@ -180,15 +194,15 @@ class _Shift:
         status = account.status()
         result = outcome.result(status, errand, ending, fill=self._fill, verify=self._verify, reports=reports)
         account.end(ending, result)
-        keep_here(duty.work, account.status(), result)
         self._keeper.keep(account.status(), result)
         self.tell_end()
+        keep_here(duty.work, account.status(), result, account.note)
         self._keeper.flush()
 
 
 def status_line(document: Mapping[str, Any]) -> str:
     """A status as a line of a log, with so much of the less needed as there is room for."""
-    shown = dict(document)
+    shown = {**document, "error": _cut(document["error"], ERROR), "hint": _cut(document["hint"], ERROR // 2)}
     for few in (8, 3, 1, 0):
         shown["notes"] = document["notes"][-few:] if few else []
         shown["running"] = document["running"][:few]
@@ -198,20 +212,29 @@ def status_line(document: Mapping[str, Any]) -> str:
     return line
 
 
+def _cut(text: str, length: int) -> str:
+    """So much of the beginning of `text` as has at most `length` characters in JSON: a letter may be twelve there."""
+    while len(encoded := json.dumps(text)) > length:
+        text = text[: len(text) * length // len(encoded)]
+    return text
+
+
 def _harmless(line: str) -> str:
     """What a command said, with nothing in it that a reader of the log could take for a word of ours."""
     plain = "".join(letter if letter.isprintable() else " " for letter in without_secrets(line))
     return f" {plain}" if plain.startswith("provision-") else plain
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _document(printed: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        document = json.loads(printed)
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
 
 
 def _reports(work: Path, errand: Errand | None) -> dict[str, str]:
     found = {ending: work / f"report{ending}" for ending in (errand.reports if errand else ())}
-    return {ending: path.read_text(encoding="utf-8") for ending, path in found.items() if path.is_file()}
+    return {
+        ending: path.read_text(encoding="utf-8", errors="replace") for ending, path in found.items() if path.is_file()
+    }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
+from provision.errors import PodError
 from provision.pods.job import MANIFESTS
 
 if TYPE_CHECKING:
@@ -17,6 +20,18 @@ if TYPE_CHECKING:
 
 FAREWELL = 3.0
 """Seconds that a command has to end by itself: the platform gives five, of which the rest is for the marker."""
+
+_LEASH = """
+import contextlib, os, sys
+with contextlib.suppress(Exception):
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""A command begins as this program, on Linux: it asks to get SIGTERM when its parent ends (PR_SET_PDEATHSIG, prctl(2)),
+which stays over an exec. So an attendant that is killed leaves none, even where no container ends with it.
+"""
 
 LINE = 8192
 """Bytes of a line that are read at once."""
@@ -46,24 +61,38 @@ def _words(duty: Duty, errand: Errand, name: str) -> list[str]:
     ]
 
 
+def _leashed(words: Sequence[str], python: str) -> Sequence[str]:
+    return [python, "-I", "-S", "-c", _LEASH, str(os.getpid()), *words] if sys.platform == "linux" else words
+
+
 class Command:
-    """A running command; a context, after which it runs no more. What it prints goes into `out`; what it says goes to
-    `hear`, line by line, from another thread.
+    """A running command; a context, after which it runs no more. `printed` is what it prints: it takes no room on a
+    disk. What it says goes to `hear`, line by line, from another thread. To be made by a thread that outlives it.
+
+    Raises:
+        PodError: it cannot be started.
     """
 
-    def __init__(self, words: Sequence[str], duty: Duty, out: Path, hear: Callable[[str], None]) -> None:
-        with out.open("wb") as stdout:
+    def __init__(self, words: Sequence[str], duty: Duty, hear: Callable[[str], None]) -> None:
+        try:
             self._process = subprocess.Popen(  # noqa: S603 - words of ours and of the job's
-                words,
+                _leashed(words, duty.python),
                 cwd=duty.work,
                 env=dict(duty.environment),
                 stdin=subprocess.DEVNULL,
-                stdout=stdout,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
+        except OSError as error:
+            raise PodError(
+                f"the commands of the job cannot be started in the pod: {error.strerror}",
+                hint="run the same command again; it resumes",
+            ) from error
+        self.printed = b""
         self._hear = hear
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._listen, self._collect)]
+        for reader in self._readers:
+            reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +104,7 @@ class Command:
             self._process.terminate()
             if self.wait(FAREWELL) is None:
                 self._process.kill()  # what is proven by now stands
-        self._listener.join(FAREWELL / 4)
+        self._finish_reading(FAREWELL / 4)
 
     def wait(self, seconds: float) -> int | None:
         """The exit code, negative for a signal, as soon as there is one; None when there is none after `seconds`."""
@@ -83,8 +112,18 @@ class Command:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
-        self._listener.join(FAREWELL)  # a grandchild may hold the pipe open
+        self._finish_reading(FAREWELL)
         return code
+
+    def _finish_reading(self, seconds: float) -> None:
+        for reader in self._readers:
+            reader.join(seconds)  # a grandchild may hold the pipe open
+
+    def _collect(self) -> None:
+        stream = self._process.stdout
+        if stream is not None:
+            with stream:
+                self.printed = stream.read()
 
     def _listen(self) -> None:
         stream = self._process.stderr

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from provision.errors import PodError, ProvisionError
@@ -142,11 +143,18 @@ def status_bytes(status: Status) -> bytes:
     return json.dumps(status_document(status)).encode()
 
 
-def keep_here(work: Path, status: Status, result: bytes) -> None:
-    """The same beside the job, on the container's own disk: what a full volume cannot keep."""
-    (work / "result.json").write_bytes(result)
-    (work / "ended.tmp").write_bytes(status_bytes(status))
-    (work / "ended.tmp").replace(work / "ended")
+def keep_here(work: Path, status: Status, result: bytes, tell: Callable[[str], None]) -> None:
+    """The same beside the job, on the container's own disk: what a full volume cannot keep. Where that disk is full,
+    `tell` gets to know, and that the job has ended stands there all the same: a name without a content.
+    """
+    try:
+        (work / "result.json").write_bytes(result)
+        (work / "ended.tmp").write_bytes(status_bytes(status))
+        (work / "ended.tmp").replace(work / "ended")
+    except OSError as error:
+        tell(f"the result cannot be kept in the pod: {error.strerror}")
+        with suppress(OSError):
+            (work / "ended").touch()
 
 
 def ended_before(work: Path, marker: Marker) -> tuple[Status, bytes] | None:

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from base64 import b64encode
+from contextlib import suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -20,6 +21,7 @@ from provision import __version__
 from provision.errors import without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from provision.pods.attendant.account import Account
@@ -28,11 +30,16 @@ if TYPE_CHECKING:
 OPEN = 64
 """Connections at once; more are closed."""
 
+STRANGERS = 48
+"""Connections at once that have not shown the token. For one more, the oldest of them is closed: whoever has the token
+shows it at once.
+"""
+
 LIFE = 90.0
 """Seconds after which a connection is closed, whatever it does: RunPod's proxy waits for 100."""
 
 WAIT = 10.0
-"""Seconds that a request may take to come."""
+"""Seconds that a stranger has in all, however it sends its request."""
 
 WATCHED = 5.0
 """A page that has asked within so many seconds is being looked at."""
@@ -61,6 +68,7 @@ class Service(ThreadingHTTPServer):
         self._duty = duty
         self._lock = threading.Lock()
         self._open: dict[Any, float] = {}
+        self._known: set[Any] = set()
         self._watched = duty.ticks() - WATCHED
         super().__init__((duty.host, duty.port), _Handler)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -88,12 +96,23 @@ class Service(ThreadingHTTPServer):
         expected = f"Bearer {self._duty.token}".encode()
         return bool(self._duty.token) and hmac.compare_digest(authorization.encode(errors="replace"), expected)
 
+    def know(self, request: Any) -> None:
+        """It has shown the token."""
+        with self._lock:
+            if request in self._open:
+                self._known.add(request)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """As usual, as long as there are not too many."""
         with self._lock:
+            strangers = [one for one in self._open if one not in self._known]
+            crowded_out = strangers[: max(0, len(strangers) - STRANGERS + 1)]
+            for one in crowded_out:
+                del self._open[one]
             is_full = len(self._open) >= OPEN
             if not is_full:
                 self._open[request] = self._duty.ticks()
+        _hang_up(crowded_out)
         if is_full:
             super().shutdown_request(request)
         else:
@@ -103,18 +122,19 @@ class Service(ThreadingHTTPServer):
         """As usual, and forget it."""
         with self._lock:
             self._open.pop(request, None)
+            self._known.discard(request)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
         """Now and then: end what has lasted too long. Its thread finds the connection closed."""
         now = self._duty.ticks()
         with self._lock:
-            old = [request for request, since in self._open.items() if now - since > LIFE]
-        for request in old:
-            try:
-                request.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it has just ended by itself
+            old = [
+                request
+                for request, since in self._open.items()
+                if now - since > (LIFE if request in self._known else WAIT)
+            ]
+        _hang_up(old)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the shape of socketserver
         """Say what went wrong; that a client has left is nothing wrong."""
@@ -159,10 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal() or len(length) > 9 or int(length) > BODY:
             self._fail(413, "the request is too large")
             return
+        may_ask = self._may_ask()
         self.rfile.read(int(length))
         if self.path != "/taken":
             self._fail(404, "there is no such page")
-        elif not self._may_ask():
+        elif not may_ask:
             self._fail(401, "the token is missing or wrong")
         elif self.server.account.result is None:
             self._fail(409, "the job has not ended yet")
@@ -171,7 +192,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.taken.set()
 
     def _may_ask(self) -> bool:
-        return self.server.may_ask(self.headers.get("Authorization", ""))
+        may_ask = self.server.may_ask(self.headers.get("Authorization", ""))
+        if may_ask:
+            self.server.know(self.request)
+        return may_ask
 
     def _fail(self, code: int, error: str) -> None:
         self._send(code, json.dumps({"schema": 1, "ok": False, "error": error}).encode())
@@ -196,6 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
         self.wfile.write(body)
+
+
+def _hang_up(requests: Iterable[Any]) -> None:
+    """End these connections. Their threads find them closed."""
+    for request in requests:
+        with suppress(OSError):  # it has just ended by itself
+            request.shutdown(socket.SHUT_RDWR)
 
 
 def _policy(page: str) -> str:

@@ -138,7 +138,7 @@ class Local:
             for part in ("home", "tmp"):
                 (folder / part).mkdir(mode=0o700, parents=True)
             folder.chmod(0o700)
-            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            undo.callback(self._remove, folder)
             with self._alone(folder):
                 write_record(folder, record)
                 self._start(folder, order, record)
@@ -162,9 +162,7 @@ class Local:
         """End its processes, SIGTERM first, and remove its folder. It is kept while a process of it is there."""
         folder = self._place(pod_id)
         with _faults(), suppress(FileNotFoundError), self._alone(folder):
-            record = read_record(folder)
-            if record is None or record.process is None or self._ended(record.process):
-                shutil.rmtree(folder, ignore_errors=True)  # another may be at it, too
+            self._remove(folder)
 
     def logs(self, pod_id: str, after: str) -> Sequence[LogLine]:
         """As Cloud. An id is the byte at which the next line begins. What has no end yet waits for it."""
@@ -267,6 +265,12 @@ class Local:
             datacenter=DATACENTER,
             env=record.env,
         )
+
+    def _remove(self, folder: Path) -> None:
+        """The pod, once none of its processes is there: as long as one is, so is what is known of it."""
+        record = read_record(folder)
+        if record is None or record.process is None or self._ended(record.process):
+            shutil.rmtree(folder, ignore_errors=True)  # another may be at it, too
 
     def _ended(self, process: Process) -> bool:
         for number, looks in ((signal.SIGTERM, _POLITE), (signal.SIGKILL, _FORCED)):
