@@ -33,7 +33,7 @@ from provision.lock import dumps
 from provision.pods.job import DEADLINE
 from provision.serve.folder import Folder
 
-SEEDS = range(2, 2 + int(os.environ.get("PROVISION_TEST_CHAOS", "2")))  # 0 ends at once, 1 lasts long
+SEEDS = range(2, 2 + int(os.environ.get("PROVISION_TEST_CHAOS", "1")))  # 0 ends at once, 1 lasts long
 KILLS = range(int(os.environ.get("PROVISION_TEST_CHAOS_KILLS", "1")))
 FILES = (fill_bed.SMALL, fill_bed.PLAIN)
 SLACK = 20.0
