@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Twice as many as there are cores: half of the tests wait, for pods, hubs and deadlines.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .PHONY: help demo test test-system lint bench schema clean
 
 help:  ## what there is to do
@@ -30,11 +33,11 @@ demo: $(VENV)/.ready  ## the whole story on this machine, with real weights
 	@$(BIN)/provision demo
 
 test: $(VENV)/.ready  ## all tests that need nothing but python3
-	$(BIN)/python -m pytest -q -m "not system" -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -m "not system" -n $(WORKERS) --dist loadfile
 	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
 
 test-system: $(VENV)/.ready-system  ## tests that need Debian packages or root (.ci/run installs them)
-	$(BIN)/python -m pytest -q -m system -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m system -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.ready  ## ruff, and mypy --strict
 	$(BIN)/ruff check .
