@@ -78,8 +78,8 @@ def check_words(cloud: RunPodCloud, told: str) -> None:
 
 
 def has_run(pod: Pod) -> bool:
-    """Whether any process of it ever ran: one that did can give itself back."""
-    return pod.container.began is not None
+    """Whether any process of it ever ran, or is about to: one that does can give itself back."""
+    return pod.container.thread.ident is not None
 
 
 def check(cloud: RunPodCloud, volume: Volume, told: Told) -> None:
