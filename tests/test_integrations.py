@@ -150,7 +150,8 @@ def test_pre_commit_itself_installs_the_hook_and_stops_a_commit_with_a_stale_loc
     python = tmp_path / "venv/bin/python"
     subprocess.run([python, "-m", "pip", "install", "-q", "pre-commit"], check=True, capture_output=True)
     ours = tmp_path / "ours"
-    shutil.copytree(ROOT / "provision", ours / "provision", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("provision", "scripts"):
+        shutil.copytree(ROOT / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", ".pre-commit-hooks.yaml"):
         shutil.copy(ROOT / name, ours / name)
     git(ours, "init", "-q")
