@@ -327,7 +327,7 @@ class TimeIsUp(Interrupted):
     """The time that the user gave is over."""
 
 
-_SEVERITY = (
+SEVERITY = (
     ExitCode.POD_NOT_RETURNED,
     ExitCode.INTERRUPTED,
     ExitCode.FAULT,
@@ -338,12 +338,14 @@ _SEVERITY = (
     ExitCode.REFUSED,
     ExitCode.UNAVAILABLE,
     ExitCode.POD,
+    ExitCode.DONE,
 )
+"""Of several the first in this order decides: what a person must act on before what passes by itself."""
 
 
 def worst(errors: Iterable[ProvisionError]) -> ProvisionError:
     """The one of several errors that decides the exit code: what a person must act on before what passes by itself."""
-    return min(errors, key=lambda error: _SEVERITY.index(error.exit_code))
+    return min(errors, key=lambda error: SEVERITY.index(error.exit_code))
 
 
 _SECRETS = (

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from provision.errors import ExitCode, PodError
+from provision.errors import SEVERITY, ExitCode, PodError
 from provision.names import STATE_FOLDER, shown
 from provision.pods.job import Task
 from provision.pods.status import LARGEST
@@ -28,19 +28,6 @@ _REMARKS = 10_000
 _DEPTH = 12
 _ITEMS = 2_000_000
 _WORDS = 2000
-
-SEVERITY = (
-    ExitCode.FAULT,
-    ExitCode.INPUT,
-    ExitCode.LOCK,
-    ExitCode.VOLUME,
-    ExitCode.BYTES,
-    ExitCode.REFUSED,
-    ExitCode.UNAVAILABLE,
-    ExitCode.POD,
-    ExitCode.DONE,
-)
-"""Of several jobs the one that decides is the first in this order; a code that is not in it comes before all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +216,7 @@ def _text(value: object) -> str:
 
 
 def decisive(codes: Iterable[int]) -> int:
-    """The exit code of several jobs together."""
+    """The exit code of several jobs together; one that is not known here comes before all."""
     return min(codes, key=lambda code: SEVERITY.index(ExitCode(code)) if code in SEVERITY else -1, default=0)
 
 

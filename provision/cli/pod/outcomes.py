@@ -55,7 +55,7 @@ class Outcome:
         codes = [int(error.exit_code) for error in self.errors]
         if self.result is not None:
             codes.append(self.result.exit_code)
-        return int(ExitCode.POD_NOT_RETURNED) if ExitCode.POD_NOT_RETURNED in codes else decisive(codes)
+        return decisive(codes)
 
 
 def outcomes(prepared: Sequence[Prepared], endings: Sequence[Ending | ProvisionError]) -> list[Outcome]:
@@ -104,7 +104,7 @@ def _is_fault(error: ProvisionError) -> bool:
 
 def _code(found: Sequence[Outcome]) -> int:
     codes = [outcome.exit_code for outcome in found]
-    return int(ExitCode.POD_NOT_RETURNED) if ExitCode.POD_NOT_RETURNED in codes else decisive(codes)
+    return decisive(codes)
 
 
 def _drift(found: Sequence[Outcome]) -> list[Drift]:
