@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -22,6 +23,8 @@ ALL = SIZES[BIG]
 P = PIECE_SIZE
 BY_HTTP = f"hf://{NAME}"
 BY_XET = f"{BY_HTTP} by xet"
+TRIES = 4
+"""By chance hf_xet 1.8 tells a refusal as a cut or an early end, which is no reason to drop it."""
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +101,22 @@ def test_where_the_storage_fails_plain_http_goes_on_and_no_byte_comes_twice(bed,
     row = made()
     if row.slow:  # else a machine that is busy elsewhere would seem slow
         monkeypatch.setattr(suppliers, "SLOW", Pace(slowest=256 * 1024, window=1.0))
-    cas.faults.append(row.fault)
-    result = bed.fill(bed.lock(BIG), connections=3, **({"stall": 1.0} if row.slow else {}))
-    assert result.exit_code == ExitCode.DONE
-    assert sum(served(result).values()) == ALL
-    assert served(result)[BY_HTTP] > 0
-    if row.all_by_http:
-        assert served(result)[BY_HTTP] == ALL
-    # By chance hf_xet 1.8 tells a refusal as a cut or an early end, which is no reason to drop it.
-    assert row.dropped or BY_XET not in result.outcomes[0].dropped
-    assert any("goes on" in note and BY_XET in note for note in result.notes)
+    for _ in range(TRIES):
+        cas.faults[:] = [made().fault]
+        result = bed.fill(bed.lock(BIG), connections=3, **({"stall": 1.0} if row.slow else {}))
+        assert result.exit_code == ExitCode.DONE
+        assert sum(served(result).values()) == ALL
+        assert served(result)[BY_HTTP] > 0
+        if row.all_by_http:
+            assert served(result)[BY_HTTP] == ALL
+        assert any("goes on" in note and BY_XET in note for note in result.notes)
+        is_dropped = BY_XET in result.outcomes[0].dropped
+        assert row.dropped or not is_dropped
+        if is_dropped == row.dropped:
+            return
+        shutil.rmtree(bed.volume)
+        bed.volume.mkdir()
+    pytest.fail("a refusal was never told as one")
 
 
 def test_what_came_from_the_storage_before_it_failed_is_not_asked_for_over_http(bed, cas):
