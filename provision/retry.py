@@ -36,7 +36,7 @@ class Patience:
         """Seconds to wait after the given number of failures in a row; never less than the hub `asked` for."""
         import random
 
-        backoff: float = min(self.first_wait * 2 ** (failures - 1), self.longest_wait)
+        backoff: float = min(self.first_wait * 2 ** min(failures - 1, 30), self.longest_wait)
         jittered = backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
         return max(jittered, asked or 0.0)
 
@@ -54,16 +54,18 @@ class Retry:
         operation: Callable[[], T],
         *,
         position: Callable[[], int] = lambda: 0,
+        alive: Callable[[], int] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> T:
         """The result of `operation`, called again after each retryable error until patience runs out.
 
-        `position` tells how far the work has come; failures count only since it last moved. The last error is raised
-        as it came.
+        `position` tells how far the work has come; failures count only since it last moved, and so do the waits.
+        Where there is other work with the same partner, `alive` tells how far all of it has come: while that moves,
+        patience does not end, but this work is not asked for more often. The last error is raised as it came.
         """
         from tenacity import Retrying, retry_if_exception
 
-        count = _Failures(self.patience, position)
+        count = _Failures(self.patience, position, alive or position)
         retrying = Retrying(
             retry=retry_if_exception(_may_be_retried),
             stop=count.exhausted,
@@ -76,23 +78,37 @@ class Retry:
 
 
 class _Failures:
-    """Failures in a row since the work last moved."""
+    """Failures in a row: of this work, and since anything moved."""
 
-    def __init__(self, patience: Patience, position: Callable[[], int]) -> None:
-        self._patience, self._position = patience, position
-        self._seen, self._count = position(), 0
+    def __init__(self, patience: Patience, position: Callable[[], int], alive: Callable[[], int]) -> None:
+        self._patience = patience
+        self._own, self._all = _Row(position), _Row(alive)
 
     def exhausted(self, state: RetryCallState) -> bool:
-        here = self._position()
-        self._count = 1 if here != self._seen else self._count + 1
-        self._seen = here
         asked = _asked(state)
-        return self._count >= self._patience.attempts or (asked or 0.0) > self._patience.longest_request
+        self._own.count()
+        return self._all.count() >= self._patience.attempts or (asked or 0.0) > self._patience.longest_request
 
     def wait(self, state: RetryCallState) -> float:
         # tenacity asks for the wait before it asks whether to stop: the failure at hand is not counted yet.
-        count = 1 if self._position() != self._seen else self._count + 1
-        return self._patience.wait(count, _asked(state))
+        return self._patience.wait(self._own.following, _asked(state))
+
+
+class _Row:
+    """A count that begins anew whenever `position` has moved."""
+
+    def __init__(self, position: Callable[[], int]) -> None:
+        self._position = position
+        self._seen, self._count = position(), 0
+
+    @property
+    def following(self) -> int:
+        """What the next count will be."""
+        return 1 if self._position() != self._seen else self._count + 1
+
+    def count(self) -> int:
+        self._count, self._seen = self.following, self._position()
+        return self._count
 
 
 def _may_be_retried(error: BaseException) -> bool:

@@ -51,7 +51,7 @@ def test_a_byte_that_the_volume_loses_before_it_is_read_back_costs_one_piece(bed
             os.pwrite(file._fd, b"spoilt", 5 * P + 99)
 
     monkeypatch.setattr(File, "write_at", spoiling)
-    monkeypatch.setattr(Assembly, "begin", lambda assembly, index: assembly._ledger.begin(index, None))
+    monkeypatch.setattr(Assembly, "begin", lambda _, stretch: stretch.current())
     result = bed.fill(bed.lock(WIDE), connections=8)
     assert result.exit_code == ExitCode.DONE
     assert any("piece 5 is not what was written" in note for note in result.notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from fill_bed import PLAIN, file_of, lock_of
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provision.crew import Crew, Stop
-from provision.digest import PIECE_SIZE, piece_count, piece_digest
+from provision.digest import PIECE_SIZE, piece_count, piece_digest, piece_span
 from provision.errors import Interrupted, TimeIsUp
 from provision.plan import Action, Holding, State, step_for
 from provision.transfer.assistance import BUSY, LOOK, Assistance, Machine
@@ -22,32 +23,53 @@ from provision.transfer.ledger import STRETCH, Ledger
 SIZES = st.integers(0, 40 * PIECE_SIZE)
 
 
+def finish(ledger, part):
+    """The part has come, and with it perhaps its piece."""
+    part.sure = part.offset = part.end
+    if part.piece.is_complete:
+        ledger.complete(part.piece.index, "x")
+
+
 @given(SIZES, st.sets(st.integers(0, 39)), st.integers(1, 64), st.randoms())
-def test_every_missing_piece_is_taken_by_exactly_one(size, held, connections, chance):
-    """Whatever is given back, by whomever, in between."""
+def test_every_missing_byte_is_taken_by_exactly_one(size, held, connections, chance):
+    """Whatever is given back, shared or lost, by whomever, in between."""
     count = piece_count(size)
     ledger = Ledger(size, held & set(range(count)))
-    mine, done = [], []
+    mine, came = [], []
     while ledger.missing or mine:
         taken = ledger.take(connections)
         assert len(taken) <= STRETCH
-        assert taken == list(range(taken[0], taken[0] + len(taken))) if taken else True
+        assert all(one.end == other.begin for one, other in pairwise(taken))
         mine += taken
         while mine and (chance.random() < 0.7 or not ledger.missing):
-            index = mine.pop(chance.randrange(len(mine)))
-            if chance.random() < 0.2 and len(done) < 200:
-                ledger.give_back([index])
+            part = mine.pop(chance.randrange(len(mine)))
+            if chance.random() < 0.2 and len(came) < 200:
+                ledger.give_back([part])
+            elif chance.random() < 0.3 and part.left >= 2:
+                mine += [part, ledger.split(part, part.sure + part.left // 2)]
             else:
-                done.append(index)
-                ledger.complete(index, "x")
-    assert sorted(done) == sorted(set(range(count)) - held)
+                came.append((part.begin, part.end))
+                finish(ledger, part)
+    spans = [piece_span(index, size) for index in sorted(set(range(count)) - held)]
+    assert merged(came) == merged(spans)
+    assert sum(end - begin for begin, end in came) == sum(end - begin for begin, end in spans)
+    assert set(ledger.done) == set(range(count)) - held
+
+
+def merged(spans):
+    whole = []
+    for begin, end in sorted(spans):
+        if whole and whole[-1][1] == begin:
+            begin = whole.pop()[0]
+        whole.append((begin, end))
+    return whole
 
 
 def test_one_who_takes_all_takes_what_lies_before_him_only():
     ledger = Ledger(10 * PIECE_SIZE, {1})
-    assert ledger.take_after(4) == [5, 6, 7, 8, 9]
-    assert ledger.take(1) == [0]
-    assert ledger.take_after(-1) == [2, 3, 4]
+    assert [part.piece.index for part in ledger.take_after(5 * PIECE_SIZE)] == [5, 6, 7, 8, 9]
+    assert [part.piece.index for part in ledger.take(1)] == [0]
+    assert [part.piece.index for part in ledger.take_after(0)] == [2, 3, 4]
 
 
 def test_near_the_end_everybody_gets_something():
@@ -55,15 +77,39 @@ def test_near_the_end_everybody_gets_something():
     assert len(Ledger(16 * PIECE_SIZE, set()).take(8)) == 1
 
 
-def test_a_piece_that_was_given_back_half_way_is_gone_on_with():
+def test_a_part_that_was_given_back_half_way_is_gone_on_with():
     ledger = Ledger(2 * PIECE_SIZE, set())
-    piece = ledger.begin(0, None)
-    piece.take(memoryview(bytes(1000)))
-    ledger.give_back([0])
-    again = ledger.begin(ledger.take(1)[0], None)
-    again.take(memoryview(bytes(PIECE_SIZE - 1000)))
-    assert again.is_complete
-    assert again.digest() == piece_digest(bytes(PIECE_SIZE))
+    (part,) = ledger.take(1)
+    part.take(part.admit(memoryview(bytes(1000))))
+    ledger.give_back([part])
+    (again,) = ledger.take(1)
+    again.take(again.admit(memoryview(bytes(PIECE_SIZE))))
+    assert again.piece.is_complete
+    assert again.piece.digest() == piece_digest(bytes(PIECE_SIZE))
+
+
+def test_bytes_on_their_way_to_the_volume_are_not_given_away():
+    ledger = Ledger(PIECE_SIZE, set())
+    (part,) = ledger.take(1)
+    part.admit(memoryview(bytes(1000)))
+    assert part.left == PIECE_SIZE - 1000
+    rest = ledger.split(part, part.sure + part.left // 2)
+    assert part.end == rest.begin > 1000
+    assert len(part.admit(memoryview(bytes(PIECE_SIZE)))) == part.end
+
+
+def test_a_piece_that_was_lost_is_missing_as_a_whole():
+    ledger = Ledger(2 * PIECE_SIZE, {1})
+    (part,) = ledger.take(1)
+    rest = ledger.split(part, 99)
+    finish(ledger, part)
+    finish(ledger, rest)
+    ledger.lack(0)
+    ledger.lack(1)
+    assert [(part.begin, part.end, part.offset) for part in [*ledger.take(1), *ledger.take(1)]] == [
+        (0, PIECE_SIZE, 0),
+        (PIECE_SIZE, 2 * PIECE_SIZE, PIECE_SIZE),
+    ]
 
 
 def steps_of(*sizes):

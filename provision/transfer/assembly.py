@@ -20,20 +20,13 @@ from typing import TYPE_CHECKING
 
 from provision.buffer import new_buffer
 from provision.digest import piece_hash, piece_span
-from provision.errors import (
-    HubRefused,
-    HubUnavailable,
-    Interrupted,
-    PromiseBroken,
-    ProvisionError,
-    Stalled,
-    VolumeError,
-    VolumeTrouble,
-)
+from provision.errors import HubUnavailable, Interrupted, ProvisionError, VolumeError, VolumeTrouble
 from provision.hubs.http import READ_SIZE
 from provision.transfer.front import Front
-from provision.transfer.ledger import Ledger, Piece
-from provision.transfer.stretch import LITTLE, Stretch
+from provision.transfer.ledger import Ledger
+from provision.transfer.relief import longest, relieve
+from provision.transfer.stretch import Stretch
+from provision.transfer.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +34,7 @@ if TYPE_CHECKING:
     from provision.crew import Stop
     from provision.progress import Task
     from provision.retry import Retry
+    from provision.transfer.ledger import Part, Piece
     from provision.transfer.rate import Rate
     from provision.transfer.suppliers import Supplier, Suppliers
     from provision.volume.files import File
@@ -79,11 +73,15 @@ class Assembly:
         self.served: Counter[str] = Counter()
         self.reused = 0
         self._partial, self._watch = partial, watch
+        self._turns = Turns(suppliers, watch.retry, watch.clock, self._note)
         held = {*partial.held, *(index for other in partial.others for index in other.pieces)}
         self._ledger = Ledger(self.file.size, held)
         self._front = Front()
         self._changed = threading.Condition()
         self._own: Stretch | None = None
+        self._under_way: set[Stretch] = set()
+        self._usual = 0.0
+        self._suspect: set[int] = set()
         self._helpers, self._helpers_limit = 0, self._ledger.count
         self._takes_all = self._is_over = False
         self._broken: VolumeError | None = None
@@ -135,8 +133,9 @@ class Assembly:
         elif index in self._ledger.held:
             self._ledger.held.discard(index)
             if not any(self._try(holder, index, digest) for holder, digest in self._holders(index)):
+                self._suspect.add(index)
                 with self._changed:
-                    self._ledger.give_back([index])
+                    self._ledger.lack(index)
         else:
             return False
         return True
@@ -154,7 +153,7 @@ class Assembly:
         ours = holder is self._partial
         trial, piece = self._front.trial(), piece_hash()
         try:
-            for offset, data in self._read(holder, index):
+            for offset, data in self._read(holder, *piece_span(index, self.file.size)):
                 trial.update(data)
                 piece.update(data)
                 if not ours:
@@ -179,19 +178,29 @@ class Assembly:
     def _read_back(self, index: int) -> None:
         """Move the front by a piece that came before its turn. One that is not what was written moves again."""
         trial, piece = self._front.trial(), piece_hash()
-        for _, data in self._read(self._partial, index):
+        for _, data in self._read(self._partial, *piece_span(index, self.file.size)):
             trial.update(data)
             piece.update(data)
         with self._changed:
             if piece.hexdigest() == self._ledger.done[index]:
                 self._front.accept(trial)
                 return
-            self._ledger.forget(index)
+        self._lost(index)
+
+    def _lost(self, index: int) -> None:
+        """What was written cannot be read: it is fetched again, once, and believed only when it is read back."""
+        if index in self._suspect:
+            raise VolumeTrouble(
+                f"{self.file.target}: what is written to piece {index} does not stay",
+                hint="the volume loses writes: try again; if it happens again, use another volume",
+            )
+        self._suspect.add(index)
+        with self._changed:
+            self._ledger.lack(index)
         self._note(f"piece {index} is not what was written; it is fetched again")
 
-    def _read(self, holder: Partial | File, index: int) -> Iterator[tuple[int, memoryview]]:
-        """The bytes of a piece, as far as `holder` has them."""
-        begin, end = piece_span(index, self.file.size)
+    def _read(self, holder: Partial | File, begin: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        """The bytes from `begin` to `end`, as far as `holder` has them."""
         buffer = new_buffer(min(READ_SIZE, end - begin))
         for offset in range(begin, end, len(buffer)):
             self._check()
@@ -205,58 +214,30 @@ class Assembly:
         if stretch is None:
             return False
         try:
-            self._watch.retry.call(lambda: self._round(stretch), position=self._progress, tell=self._note)
+            self._broken = self._turns.bring(stretch) or self._broken
             self._helpers_limit = max(1, self._helpers_limit)  # what went wrong for others may be over
         finally:
             self._leave(stretch)
         return True
 
-    def _progress(self) -> int:
-        """How far the suppliers have come, in steps of LITTLE. With other files too: those may hold all the connections
-        that a hub bears.
-        """
-        return sum(supplier.tally.bytes for supplier in self.suppliers.all) // LITTLE
-
-    def _round(self, stretch: Stretch) -> None:
-        """Ask the suppliers in turn, until one has brought the stretch to its end, or on its way."""
-        failure: HubUnavailable | None = None
-        now, left = self._watch.clock(), self.suppliers.left
-        for supplier in [one for one in left if one.tally.not_before <= now] or left:
-            before = stretch.moved
-            try:
-                return stretch.run(supplier)
-            except VolumeError as error:  # asking a supplier again cannot help; the owner raises it
-                self._broken = error
-                return None
-            except (HubRefused, PromiseBroken) as error:
-                self.suppliers.drop(supplier, error)
-                self._tell_turn(supplier, error)
-            except HubUnavailable as error:
-                supplier.tally.not_before = now + (error.retry_after or 0.0)
-                failure = min(failure or error, error, key=lambda one: one.retry_after or 0.0)
-                if stretch.moved - before >= LITTLE and not isinstance(error, Stalled):
-                    break  # cut on its way: the same supplier goes on
-                self.suppliers.pass_on(supplier, error)
-                self._tell_turn(supplier, error)
-        raise failure or self.suppliers.refusal
-
-    def _tell_turn(self, failed: Supplier, error: ProvisionError) -> None:
-        following = self.suppliers.left[:1]
-        if following and following[0] is not failed:
-            self._note(f"{failed.name}: {error}; {following[0].name} goes on")
-
     # For others, with a connection to spare.
 
     @property
     def need(self) -> float:
-        """Missing pieces for each connection at work; 0 where no help is wanted."""
+        """Missing pieces for each connection at work, or next to nothing where those at work can be relieved; 0 where
+        no help is wanted.
+        """
         with self._changed:
-            return len(self._ledger.missing) / (1 + self._helpers) if self._wants_help else 0.0
+            if not self._wants_help:
+                return 0.0
+            if self._ledger.missing:
+                return len(self._ledger.missing) / (1 + self._helpers)
+            return 1e-9 if longest(self._under_way, self._watch.clock()) else 0.0
 
     @property
     def _wants_help(self) -> bool:
         is_open = not (self._is_over or self._takes_all)
-        return is_open and self._helpers < self._helpers_limit and bool(self.suppliers.left)
+        return is_open and self._helpers < self._helpers_limit and bool(self.suppliers.due(self._watch.clock()))
 
     def assist(self) -> None:
         """Bring one stretch, with one try. What goes wrong with a supplier is left to the owner, who has patience.
@@ -265,17 +246,20 @@ class Assembly:
             Interrupted: a stop was asked for.
         """
         with self._changed:
+            due = self.suppliers.due(self._watch.clock())
             stretch = self._taken() if self._wants_help else None
             if stretch is None:
                 return
             self._helpers += 1
         try:
-            stretch.run(self.suppliers.left[0])
+            stretch.run(due[0])
         except Interrupted:
             raise
         except VolumeError as error:
             self._broken = error
-        except (ProvisionError, IndexError):
+        except ProvisionError as error:
+            if isinstance(error, HubUnavailable):
+                self.suppliers.put_off(due[0], error, self._watch.clock())
             if stretch.moved < READ_SIZE:  # so many connections may be more than the supplier bears
                 self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
         else:
@@ -288,18 +272,39 @@ class Assembly:
 
     # For stretches, as Site says.
 
-    def begin(self, index: int) -> Piece:
+    def begin(self, stretch: Stretch) -> Part | None:
+        """As Site says. A piece that the volume has lost before has no trial: it is read back."""
+        with self._changed:
+            part = stretch.current()
+            if part is not None and part.is_fresh and part.piece.index == self._front.index not in self._suspect:
+                part.piece.trial = self._front.trial()
+            return part
+
+    def span(self, stretch: Stretch) -> tuple[int, int] | None:
         """As Site says."""
         with self._changed:
-            return self._ledger.begin(index, self._front.trial() if index == self._front.index else None)
+            return stretch.run_of_bytes()
+
+    def admit(self, stretch: Stretch, part: Part, data: memoryview) -> memoryview:
+        """As Site says."""
+        with self._changed:
+            return part.admit(data) if stretch.part is part else data[:0]
 
     def write(self, offset: int, data: memoryview) -> None:
         """As Site says."""
         self._partial.write_at(offset, data)
         self._watch.task.advance(len(data))
 
-    def complete(self, piece: Piece) -> None:
-        """As Site says."""
+    def complete(self, part: Part) -> None:
+        """As Site says. Whoever brings the last part of a piece completes it."""
+        piece = part.piece
+        with self._changed:
+            if piece.is_over or not piece.is_complete:
+                return
+            piece.is_over = True
+        if not self._hash_later_parts(piece):
+            self._lost(piece.index)
+            return
         digest = piece.digest()
         self._partial.record(piece.index, digest)
         with self._changed:
@@ -308,6 +313,17 @@ class Assembly:
             if piece.trial is not None:
                 self._front.accept(piece.trial)
             self._changed.notify_all()
+
+    def _hash_later_parts(self, piece: Piece) -> bool:
+        """They came before their turn; False when they are not what was written."""
+        for part in piece.parts[1:]:
+            again = piece_hash()
+            for _, data in self._read(self._partial, part.begin, part.end):
+                piece.take(data)
+                again.update(data)
+            if again.hexdigest() != part.digest():
+                return False
+        return True
 
     def received(self, supplier: Supplier, count: int) -> None:
         """As Site says."""
@@ -320,24 +336,42 @@ class Assembly:
         """As Site says."""
         return self._watch.rate.at_once(min(READ_SIZE, max(1, self.file.size)))
 
-    def alone(self, stretch: Stretch) -> bool:
+    def answered(self, stretch: Stretch, *, ranged: bool) -> bool:
         """As Site says."""
-        self._takes_all = True
-        return stretch is self._own
+        if stretch is self._own:
+            self._takes_all = not ranged
+        elif not ranged:
+            self._takes_all = True
+        return ranged or stretch is self._own
 
-    def more(self, after: int) -> list[int]:
+    def more(self, after: int) -> list[Part]:
         """As Site says."""
         with self._changed:
             return self._ledger.take_after(after)
 
     def _taken(self) -> Stretch | None:
-        """The next stretch, for whoever asks with the lock held; None when nothing is missing."""
-        ledger = self._ledger
-        pieces = ledger.take_after(-1) if self._takes_all else ledger.take(self._watch.connections)
-        return Stretch(self, pieces) if pieces else None
+        """The next stretch, for whoever asks with the lock held; None when nothing is missing, or can be relieved."""
+        now = self._watch.clock()
+        parts = self._missing() or self._relieved(now)
+        if not parts:
+            return None
+        stretch = Stretch(self, parts, now)
+        self._under_way.add(stretch)
+        return stretch
+
+    def _missing(self) -> list[Part]:
+        return self._ledger.take_after(0) if self._takes_all else self._ledger.take(self._watch.connections)
+
+    def _relieved(self, now: float) -> list[Part]:
+        slow = longest(self._under_way, now)
+        return relieve(slow, self._ledger, self._usual, now) if slow else []
 
     def _leave(self, stretch: Stretch) -> None:
         with self._changed:
+            self._under_way.discard(stretch)
+            if stretch.moved >= READ_SIZE:
+                speed = stretch.speed(self._watch.clock())
+                self._usual = (self._usual + speed) / 2 if self._usual else speed
             self._ledger.give_back(stretch.rest())
             self._changed.notify_all()
 

@@ -46,6 +46,11 @@ class Assistance:
         self._since = (machine.clock(), machine.used())
         self._is_busy = True
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The machine's."""
+        return self._machine.clock
+
     @contextmanager
     def offered(self, assembly: Assembly) -> Iterator[None]:
         """Within, others may help with `assembly`."""

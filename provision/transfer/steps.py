@@ -105,7 +105,7 @@ class _Doing:
             task=task,
             rate=bench.rate,
             connections=bench.connections,
-            clock=bench.clock,
+            clock=assistance.clock,
         )
         self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []

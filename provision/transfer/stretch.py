@@ -7,8 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from provision.buffer import new_buffer
-from provision.digest import piece_span
-from provision.errors import ConnectionCut
+from provision.errors import ConnectionCut, HubUnavailable
 from provision.hubs.http import Wanted
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from provision.hubs import Stream
     from provision.lock import LockedFile
-    from provision.transfer.ledger import Piece
+    from provision.transfer.ledger import Part
     from provision.transfer.suppliers import Supplier, Suppliers
 
 LITTLE = 64 * 1024
@@ -29,14 +28,20 @@ class Site(Protocol):
     file: LockedFile
     suppliers: Suppliers
 
-    def begin(self, index: int) -> Piece:
-        """Piece `index`, as far as it has come."""
+    def begin(self, stretch: Stretch) -> Part | None:
+        """What `stretch` is to bring now; None when that is all. Somebody else may have taken what it had."""
+
+    def span(self, stretch: Stretch) -> tuple[int, int] | None:
+        """What `stretch` is to ask for: from where, and to where (exclusive). None when all is there."""
+
+    def admit(self, stretch: Stretch, part: Part, data: memoryview) -> memoryview:
+        """As much of `data`, which comes next, as belongs to `part`; nothing when somebody else has taken that."""
 
     def write(self, offset: int, data: memoryview) -> None:
         """Some bytes have come."""
 
-    def complete(self, piece: Piece) -> None:
-        """All bytes of `piece` are written."""
+    def complete(self, part: Part) -> None:
+        """All bytes of `part` are written."""
 
     def received(self, supplier: Supplier, count: int) -> None:
         """`count` bytes came from `supplier`, wanted or not; waits while that is too fast."""
@@ -44,40 +49,50 @@ class Site(Protocol):
     def at_once(self) -> int:
         """Most bytes to receive at a time."""
 
-    def alone(self, stretch: Stretch) -> bool:
-        """The supplier sends from the start whatever is asked. Whether this stretch goes on, with all that is missing;
-        the others would receive the same bytes.
+    def answered(self, stretch: Stretch, *, ranged: bool) -> bool:
+        """How the supplier answers. One that sends from the start whatever is asked (`ranged` False) is for one
+        stretch alone, with all that is missing; the others would receive the same bytes. Whether this one goes on.
         """
 
-    def more(self, after: int) -> Iterable[int]:
-        """Missing pieces after `after` that a stretch that is alone passes by, to be taken along."""
+    def more(self, after: int) -> Iterable[Part]:
+        """Missing parts from byte `after` on that a stretch that is alone passes by, to be taken along."""
 
 
 class Stretch:
-    """The way of some pieces, in ascending order. What has come stays when a connection ends.
+    """The way of some parts, in ascending order. What has come stays when a connection ends.
 
-    `moved` counts the bytes of it.
+    `moved` counts the bytes of it, `began` is when, `part` the one under way. `is_alone`: its supplier sends from the
+    start, whatever is asked.
     """
 
-    def __init__(self, site: Site, pieces: Iterable[int]) -> None:
+    def __init__(self, site: Site, parts: Iterable[Part], began: float) -> None:
         self._site, self._file = site, site.file
-        self._pieces = deque(pieces)
-        self._piece: Piece | None = None
-        self._is_alone = False
-        self.moved = 0
+        self.waiting = deque(parts)
+        self.part: Part | None = None
+        self.is_alone = False
+        self.began, self.moved = began, 0
 
     @property
     def is_done(self) -> bool:
-        """Whether all its pieces have come."""
-        return self._piece is None and not self._pieces
+        """Whether all its parts have come, or were taken away."""
+        return self.part is None and not self.waiting
 
-    def rest(self) -> list[int]:
-        """The pieces that have not come, or not all of them."""
-        under_way = [] if self._piece is None else [self._piece.index]
-        return [*under_way, *self._pieces]
+    @property
+    def left(self) -> int:
+        """Bytes that have not come."""
+        return sum(part.left for part in self.rest())
+
+    def speed(self, now: float) -> float:
+        """Bytes a second since it began."""
+        return self.moved / max(now - self.began, 0.001)
+
+    def rest(self) -> list[Part]:
+        """The parts that have not come, or not all of them."""
+        under_way = [] if self.part is None else [self.part]
+        return [*under_way, *self.waiting]
 
     def run(self, supplier: Supplier) -> None:
-        """Receive from `supplier` until all pieces have come, or the stretch had to be left to another (`is_done` is
+        """Receive from `supplier` until all parts have come, or the stretch had to be left to another (`is_done` is
         False then). A supplier that ends its answers early, as announced, is asked again at once.
 
         Raises:
@@ -85,50 +100,55 @@ class Stretch:
             VolumeError: it cannot be written.
         """
         buffer = new_buffer(self._site.at_once())
-        while not self.is_done:
-            before = self.moved
-            with closing(self._open(supplier)) as stream:
-                if self._overruns(stream):
-                    if not self._site.alone(self):
-                        return
-                    self._is_alone = True
-                self._take(stream, supplier, buffer)
-            little = self.moved - before < min(LITTLE, self._file.size)
-            if not self.is_done and (little or stream.end is None or self._next < stream.end):
-                raise ConnectionCut(
-                    f"{stream.host} ended its answer at byte {self._next:,} of {self._file.size:,}",
-                    hint="run the same command again; it resumes",
-                )
+        try:
+            while (span := self._site.span(self)) is not None:
+                if not self._once(supplier, span, buffer):
+                    return
+        except HubUnavailable:
+            if not self.is_done:
+                raise
 
-    def _current(self) -> Piece | None:
-        if self._piece is None and self._pieces:
-            self._piece = self._site.begin(self._pieces.popleft())
-        return self._piece
+    def _once(self, supplier: Supplier, span: tuple[int, int], buffer: memoryview) -> bool:
+        """Ask for `span`, and take the answer; False when this is left to another."""
+        before, (start, end) = self.moved, span
+        with closing(self._open(supplier, start, end)) as stream:
+            self.is_alone = stream.start < start or (stream.end is not None and stream.end > end)
+            if not self._site.answered(self, ranged=not self.is_alone):
+                return False
+            self._take(stream, supplier, buffer)
+        following = self._site.span(self)
+        is_little = self.moved - before < min(LITTLE, end - start)
+        if following is not None and (is_little or stream.end is None or following[0] < stream.end):
+            raise ConnectionCut(
+                f"{stream.host} ended its answer at byte {following[0]:,} of {self._file.size:,}",
+                hint="run the same command again; it resumes",
+            )
+        return True
 
-    @property
-    def _next(self) -> int:
-        """The next byte that is missing."""
-        piece = self._current()
-        return piece.offset if piece is not None else self._file.size
+    # With the lock of the site.
 
-    @property
-    def _end(self) -> int:
-        """Where the missing bytes end that begin with the next one."""
-        last, *others = self.rest()
-        for index in others:
-            if index != last + 1:
+    def current(self) -> Part | None:
+        """The part under way, which is the first that waits if there is none."""
+        if self.part is None and self.waiting:
+            self.part = self.waiting.popleft()
+        return self.part
+
+    def run_of_bytes(self) -> tuple[int, int] | None:
+        """Where the bytes begin that are missing, and where they end without a gap."""
+        part = self.current()
+        if part is None:
+            return None
+        end = part.end
+        for other in self.waiting:
+            if other.begin != end:
                 break
-            last = index
-        return piece_span(last, self._file.size)[1]
+            end = other.end
+        return part.offset, end
 
-    def _open(self, supplier: Supplier) -> Stream:
-        start, file = self._next, self._file
-        wanted = Wanted(path=file.path, size=file.size, sha256=file.sha256, start=start, end=self._end)
+    def _open(self, supplier: Supplier, start: int, end: int) -> Stream:
+        file = self._file
+        wanted = Wanted(path=file.path, size=file.size, sha256=file.sha256, start=start, end=end)
         return supplier.open(wanted, self._site.suppliers.pace(supplier))
-
-    def _overruns(self, stream: Stream) -> bool:
-        """Whether the answer is not the one to this question: a server that ignores ranges sends everything."""
-        return stream.start < self._next or (stream.end is not None and stream.end > self._end)
 
     def _take(self, stream: Stream, supplier: Supplier, buffer: memoryview) -> None:
         offset = stream.start
@@ -143,18 +163,23 @@ class Stretch:
 
     def _accept(self, offset: int, data: memoryview, name: str) -> None:
         """Put `data`, which begins at `offset`, where it is missing; the rest is passed over."""
-        while data and (piece := self._current()) is not None:
-            skip = piece.offset - offset
-            if skip >= len(data):
+        while data and (part := self._site.begin(self)) is not None:
+            start = part.offset
+            if start - offset >= len(data):
                 return
-            part = data[skip : skip + piece.end - piece.offset]
-            offset, data = piece.offset + len(part), data[skip + len(part) :]
-            self._site.write(piece.offset, part)
-            piece.names.add(name)
-            piece.take(part)
-            self.moved += len(part)
-            if piece.is_complete:
-                self._site.complete(piece)
-                self._piece = None
-                if self._is_alone:
-                    self._pieces = deque(sorted({*self._pieces, *self._site.more(piece.index)}))
+            mine = self._site.admit(self, part, data[start - offset :])
+            if not mine:
+                continue  # taken away just now
+            data, offset = data[start - offset + len(mine) :], start + len(mine)
+            self._site.write(start, mine)
+            part.piece.names.add(name)
+            part.take(mine)
+            self.moved += len(mine)
+            if part.is_complete:
+                self._leave(part)
+
+    def _leave(self, part: Part) -> None:
+        self.part = None
+        self._site.complete(part)
+        if self.is_alone:
+            self.waiting = deque(sorted([*self.waiting, *self._site.more(part.end)], key=lambda one: one.begin))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from provision.errors import ProvisionError, Stalled
+from provision.errors import HubUnavailable, ProvisionError, Stalled
 from provision.hubs import Pace
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ class Tally:
     """Missing bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm. What is
     passed over does not count, or a server that always begins anew would be asked for ever.
 
-    It is not to be asked before `not_before`, in seconds.
+    It is not to be asked before `not_before`, in seconds, `because` it said so.
     """
 
     bytes: int = 0
     not_before: float = 0.0
+    because: HubUnavailable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,25 @@ class Suppliers:
     def left(self) -> tuple[Supplier, ...]:
         """Those who have not been dropped, the one whose turn it is first."""
         return tuple(self._left)
+
+    def due(self, now: float) -> tuple[Supplier, ...]:
+        """Those of `left` who have not asked to be left alone, or not for so long."""
+        return tuple(supplier for supplier in self._left if supplier.tally.not_before <= now)
+
+    def put_off(self, supplier: Supplier, error: HubUnavailable, now: float) -> None:
+        """What `supplier` asked for is kept, by whoever wants something of it, for this file or another."""
+        if error.retry_after:
+            supplier.tally.not_before = max(supplier.tally.not_before, now + error.retry_after)
+            supplier.tally.because = error
+
+    def wish(self, now: float) -> HubUnavailable | None:
+        """Why, and for how long from `now`, the first of those who are not due wants to be left alone."""
+        waiting = [one.tally for one in self._left if one.tally.not_before > now and one.tally.because is not None]
+        if not waiting:
+            return None
+        first = min(waiting, key=lambda tally: tally.not_before)
+        because = first.because or HubUnavailable("")
+        return type(because)(because.message, hint=because.hint, retry_after=first.not_before - now)
 
     @property
     def refusal(self) -> ProvisionError:
