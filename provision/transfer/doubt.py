@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.digest import differing
-from provision.errors import DigestMismatch, HubRefused, HubUnavailable
+from provision.errors import DigestMismatch, HubRefused, HubUnavailable, PromiseBroken
 from provision.transfer.suppliers import Suppliers
 
 if TYPE_CHECKING:
@@ -54,18 +54,18 @@ def resolve_doubt(
 
     Raises:
         DigestMismatch: it never did. Nothing is left of the partial.
-        HubRefused, HubUnavailable, VolumeError, Interrupted: as `again` does.
+        HubUnavailable, VolumeError, Interrupted: as `again` does.
     """
     attempts, file = [first], partial.file
     failure: HubUnavailable | None = None
     whole = len(first.pieces)
     candidates = [supplier for supplier in suppliers.all if supplier in suppliers.left]
     for supplier in sorted(candidates, key=lambda one: len(first.alone(one.name)) == whole):
-        kept = attempts[-1].alone(supplier.name)
+        kept = first.alone(supplier.name)
         partial.restrict(kept if len(kept) < whole else {})
         try:
             attempt = again(Suppliers([supplier]))
-        except HubRefused as error:
+        except (HubRefused, PromiseBroken) as error:
             suppliers.drop(supplier, error)
             continue
         except HubUnavailable as error:
