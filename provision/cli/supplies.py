@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from provision.cli import settings
+from provision.cli import logins, settings
 from provision.hubs.http import Http
 from provision.hubs.schemes import open_hub
-from provision.hubs.settings import HubSettings
 from provision.hubs.supply import Supply
 from provision.retry import Patience, Retry
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def supply(stop: Stop, tell: Callable[[str], None], limits: settings.Limits | None = None) -> Supply:
-    """Hubs by their own settings, HTTP by the environment's within `limits`, patience that a stop cuts short."""
+    """Hubs and HTTP by the environment's settings, within `limits`; patience that a stop cuts short."""
     http = settings.http_settings(limits or settings.Limits())
     retry = Retry(patience=Patience(), sleep=stop.sleep, tell=tell)
-    hub_of = cache(lambda scheme: open_hub(scheme, HubSettings(http=http)))
+    hub_of = cache(lambda scheme: open_hub(scheme, logins.hub_settings(scheme, http)))
     return Supply(hub_of, Http(http), retry)

@@ -103,18 +103,17 @@ class HuggingFace:
             return checked_listing(pin.repository, (_file(item) for item in tree if hasattr(item, "blob_id")))
 
     def location(self, pin: Pin, path: str) -> Location:
-        """The `resolve` address of `path`, with the token the library would send.
+        """The `resolve` address of `path`, with the token the library would send; it is asked only where the settings
+        leave endpoint or token to it.
 
         Raises:
-            OfflineMode: HF_HUB_OFFLINE is set.
+            OfflineMode: it is asked, and HF_HUB_OFFLINE is set.
         """
-        with self._question(pin.repository, pin.revision):
-            headers = _sdk().utils.build_hf_headers(token=self._token())
+        authorization = self._authorization(pin)
         revision = quote(pin.commit or pin.revision, safe="")
-        url = f"{self._endpoint()}/{quote(pin.repository)}/resolve/{revision}/{quote(path)}"
-        token = headers.get("authorization")
         page = f"{self._endpoint()}/{quote(pin.repository)}"
-        shown_to = (("Authorization", token),) if token else ()
+        shown_to = (("Authorization", authorization),) if authorization else ()
+        url = f"{page}/resolve/{revision}/{quote(path)}"
         return Location(url=url, headers=shown_to, page=page, repository=pin.repository)
 
     def open_xet(self, pin: Pin, wanted: Wanted, pace: Pace | None = None) -> Stream:
@@ -180,7 +179,7 @@ class HuggingFace:
             raise _refusal(error.response, repository, revision, allowance) from error
         except _UNREADABLE as error:
             raise not_a_hub(allowance.host, f"does not answer as a hub about {shown(repository)}") from error
-        except OSError as error:
+        except (OSError, getattr(sdk.errors, "OIDCError", OSError)) as error:  # 1.18 does not have it
             raise AccessDenied("the Hugging Face token cannot be had", hint="set HF_TOKEN, or log in again") from error
         finally:
             _asking.reset(before)
@@ -203,6 +202,14 @@ class HuggingFace:
     def _short_names(self, repository: str, asked: str) -> list[str]:
         """The branches and tags that `asked` may be: git has none that are as long as a commit."""
         return [] if is_git_id(asked) else self._names(repository, asked)
+
+    def _authorization(self, pin: Pin) -> str | None:
+        token = self._settings.token
+        if self._settings.endpoint and token is not None:
+            return f"Bearer {token}" if token else None
+        with self._question(pin.repository, pin.revision):
+            headers: dict[str, str] = _sdk().utils.build_hf_headers(token=self._token())
+            return headers.get("authorization")
 
     def _token(self) -> str | bool | None:
         return False if self._settings.token == "" else self._settings.token

@@ -114,7 +114,7 @@ class ModelScope:
     @property
     def endpoint(self) -> str:
         """Where the hub is, without a slash at the end."""
-        return usable(self._configuration.endpoint)
+        return usable(self._settings.endpoint or self._configuration.endpoint)
 
     @property
     def credentials(self) -> Mapping[str, str]:
@@ -125,7 +125,8 @@ class ModelScope:
     @property
     def token(self) -> str:
         """The token, "" where there is none."""
-        token = str(self._configuration.token or "").strip()
+        given = self._settings.token
+        token = str((self._configuration.token if given is None else given) or "").strip()
         if not (token.isascii() and token.isprintable()):
             raise AccessDenied("the ModelScope token holds characters that no token has", hint=_TOKEN_HINT)
         return token
