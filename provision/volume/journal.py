@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,12 @@ class Journal:
 
 def key_of(file: LockedFile) -> str:
     """What the names of a file's partials share: one promise (target and bytes), one key."""
-    return sha256(f"{file.target}\0{file.sha256}".encode()).hexdigest()[:16]
+    return _key(file.target, file.sha256)
+
+
+@lru_cache(maxsize=64)  # asked for several times while a file is fetched
+def _key(target: str, digest: str) -> str:
+    return sha256(f"{target}\0{digest}".encode()).hexdigest()[:16]
 
 
 def journal_name(key: str, writer: str) -> str:

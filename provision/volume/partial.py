@@ -34,13 +34,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a claim has opened; `stack` closes it. `journal_end`: bytes of our journal that are worth keeping."""
+    """What a claim has opened; `stack` closes it. `size`: bytes that `data` has, proven or not; `journal_end`: bytes of
+    our journal that are worth keeping.
+    """
 
     file: LockedFile
     folder: Folder
     data: File
     held: Mapping[int, str]
     others: Sequence[Held]
+    size: int
     journal_end: int
     stack: ExitStack
 
@@ -69,7 +72,7 @@ class Partial:
         self._unsynced = 0
         self._guard, self._flushing = threading.Lock(), threading.Lock()
         self._lost: VolumeError | None = None
-        self._empty = not opened.data.stat().st_size
+        self._empty = not opened.size
 
     def __enter__(self) -> Self:
         return self

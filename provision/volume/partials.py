@@ -145,11 +145,11 @@ class Partials:
 
     def forget(self, file: LockedFile) -> None:
         """Take away every partial and journal of `file`, whoever's. Who still writes one finds out when placing it."""
-        key = key_of(file)
-        writers = {self.writer.id, *self._leftovers.get(parent_and_name(file.target)[0], {}).get(key, ())}
+        writers = set(self._leftovers.get(parent_and_name(file.target)[0], {}).get(key_of(file), ()))
         if keeps_journal(file):
-            writers.update(self._journals(file))
-        self.drop(file, sorted(writers))
+            writers |= {self.writer.id, *self._journals(file)}
+        if writers:
+            self.drop(file, sorted(writers))
 
     def sweep(self, files: Iterable[LockedFile]) -> None:
         """Take away what is left of `files`, which stand: partials that came after their folder was looked at, of a
@@ -254,6 +254,7 @@ class Partials:
             data=data,
             held=within(own.pieces, file.size, length) if own else {},
             others=others,
+            size=min(length, file.size),
             journal_end=own.length if own else 0,
             stack=stack.pop_all(),
         )

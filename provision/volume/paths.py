@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from provision.errors import UnsafePath, VolumeFull, VolumeTrouble
@@ -234,19 +235,21 @@ class Root(Folder):
 
     def below(self, path: str) -> Folder | None:
         """The folder at `path`, open; None when it, or one on the way, is absent."""
-        steps, here = _steps(path), self.copy()
-        for step in steps:
+        first, *others = _steps(path) or (None,)
+        here = self.copy() if first is None else self.folder(first)
+        for step in others:
+            if here is None:
+                return None
             with here:
                 found = here.folder(step)
-            if found is None:
-                return None
             here = found
         return here
 
     def made_below(self, path: str) -> Folder:
         """The folder at `path`, open; it, and those on the way, are made where they are absent."""
-        steps, here = _steps(path), self.copy()
-        for step in steps:
+        first, *others = _steps(path) or (None,)
+        here = self.copy() if first is None else self.made_folder(first)
+        for step in others:
             with here:
                 found = here.made_folder(step)
             here = found
@@ -286,13 +289,14 @@ class Root(Folder):
             raise volume_fault(error, self.path, reading=True) from error
 
 
-def _steps(path: str) -> list[str]:
+@lru_cache(maxsize=256)  # the files of one folder follow each other
+def _steps(path: str) -> tuple[str, ...]:
     if not path:
-        return []
+        return ()
     fault = path_fault(path)
     if fault:
         raise UnsafePath(f"`{shown(path)}` {fault}", hint=UNSAFE_HINT)
-    return path.split("/")
+    return tuple(path.split("/"))
 
 
 def parent_and_name(target: str) -> tuple[str, str]:

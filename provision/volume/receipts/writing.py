@@ -33,6 +33,8 @@ _IDLE = 1_800.0  # seconds after its last line a file is not appended to any mor
 _SETTLED = 3_600.0  # seconds after its last change a file may be merged into another
 _MANY = 16
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make one for each receipt
+
 
 class ReceiptWriter:
     """Appends receipts to a file of its own, made at the first. A context: leaving it flushes.
@@ -233,4 +235,4 @@ def _line(receipt: Receipt) -> bytes:
         document["xxh3"] = receipt.piece_digests
     if receipt.header_sha256 is not None:
         document["header_sha256"] = receipt.header_sha256
-    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    return _encode(document).encode() + b"\n"
