@@ -56,7 +56,6 @@ VENDORS = {
     "picklescan": "provision.verification.pickles",
     "xxhash": "provision.digest",
     "yaml": "provision.manifest",
-    "pydantic": "provision.manifest",
     "starlette": "provision.serve",
     "uvicorn": "provision.serve",
     "boto3": "provision.volume.s3",
@@ -65,7 +64,7 @@ VENDORS = {
 }
 
 NEVER_FOR_QUICK = (
-    "huggingface_hub", "modelscope", "modelscope_hub", "pydantic", "yaml", "tqdm", "tenacity", "urllib3", "requests",
+    "huggingface_hub", "modelscope", "modelscope_hub", "yaml", "tqdm", "tenacity", "urllib3", "requests",
     "httpx2", "hf_xet", "xxhash", "starlette", "asyncio", "ssl",
 )  # fmt: skip
 

@@ -119,6 +119,8 @@ BROKEN = {
     f'project: p\n{ONE}root: "a\\ud800"\n': [
         "3:7: the text holds the control character U+D800",
     ],
+    f'project: p\n{ONE}"\\0text": a\n': ["3:1: the text holds the control character U+0000"],
+    f'project: p\n{ONE}"\\ud800": a\n': ["3:1: the text holds the control character U+D800"],
     f"project: p\n{ONE}root: |\n  a\n  b\n": [
         "3:7: the text holds the control character U+000A; each value is one line",
     ],

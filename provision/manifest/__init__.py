@@ -1,7 +1,7 @@
 """What is wanted: YAML written by people -> values, all faults at once, each with file, line and column.
 
 `parse` and `load` read; `select` says which paths of a repository an entry means; `matches` is the rule of its globs.
-PyYAML and pydantic are imported when a manifest is read, since `provision verify` reads none.
+PyYAML is imported when a manifest is read, since `provision verify` reads none.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from provision.errors import InputError, Issue, ManifestError
 from provision.manifest import clashes
 from provision.manifest.document import MAX_BYTES, Mapping, Scalar, Sequence, compose, plain, without
 from provision.manifest.entries import Manifest, Model, Position, WantedFile, WantedMirror
-from provision.manifest.schema import FileShape, ManifestShape, ModelShape, ShapeFault, checked
-from provision.manifest.source import read_mirror, read_source
+from provision.manifest.kinds import ShapeFault
+from provision.manifest.schema import FileShape, ManifestShape, ModelShape, checked
 from provision.manifest.wording import nearest, place
 
 if TYPE_CHECKING:
@@ -161,14 +161,13 @@ def _model(label: int, node: Node, file: str) -> Model | None:
     if isinstance(shape, list):
         return None
     where = f"models[{label}]"
-    source = read_source(shape.source)
     return Model(
-        name=shape.name or source.name,
-        source=source,
+        name=shape.name or shape.source.name,
+        source=shape.source,
         target=shape.target,
         layout=shape.layout,
         files=_files(shape, node, file, where),
-        exclude=tuple(shape.exclude or shape.ignore_patterns or ()),
+        exclude=shape.exclude or shape.ignore_patterns or (),
         allow_pickle=shape.allow_pickle,
         variant=shape.variant,
         mirrors=_mirrors(shape, node, file, where),
@@ -179,15 +178,15 @@ def _model(label: int, node: Node, file: str) -> Model | None:
 
 def _files(shape: ModelShape, node: Node, file: str, where: str) -> tuple[WantedFile, ...] | None:
     key = "files" if shape.files is not None else "allow_patterns"
-    shapes: list[str | FileShape] = [*(shape.files or shape.allow_patterns or ())]
+    items: Iterable[str | FileShape] = shape.files or shape.allow_patterns or ()
     positions = _positions(node, key, file, where)
-    return tuple(_wanted(item, at) for item, at in zip(shapes, positions, strict=True)) or None
+    return tuple(_wanted(item, at) for item, at in zip(items, positions, strict=True)) or None
 
 
 def _mirrors(shape: ModelShape, node: Node, file: str, where: str) -> tuple[WantedMirror, ...]:
     positions = _positions(node, "mirrors", file, where)
     return tuple(
-        WantedMirror(source=read_mirror(mirror), position=position)
+        WantedMirror(source=mirror, position=position)
         for mirror, position in zip(shape.mirrors or (), positions, strict=True)
     )
 

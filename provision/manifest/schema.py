@@ -1,294 +1,248 @@
-"""The shapes a manifest may have, and the JSON Schema made from them. The only module that knows pydantic.
+"""The shapes a manifest may have: a table of keys for each, from which the check and the JSON Schema are both made.
 
 `python -m provision.manifest.schema` writes the schema to standard output; it is kept as docs/manifest.schema.json.
 """
+
+# ruff: noqa: RUF009 - each `_key` is a dataclass's field
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from provision.layout import Layout
 from provision.lock import MIRROR_LIMIT
 from provision.manifest import wording
-from provision.manifest.source import read_mirror, read_source
+from provision.manifest.kinds import Kind, ShapeFault, Unfit, list_of, named, telling, text, text_or_mapping
+from provision.manifest.source import Source, read_mirror, read_source
 from provision.manifest.wording import Fault, did_you_mean, nearest, quoted
 
-# Tags of the two ways to write an item of `files`; no document can hold a NUL, so they are never mistaken for keys.
-_TEXT, _MAPPING = "\0text", "\0mapping"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from dataclasses import Field
+
+_AnyShape = TypeVar("_AnyShape", bound="FileShape | ModelShape | ManifestShape")
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-_SOURCE_PATTERN = r"^(hf://[^/@\s]+(/[^/@\s]+)?|modelscope://[^/@\s]+/[^/@\s]+)(@\S+)?$"
-_MIRROR_PATTERN = r"^((hf|modelscope)://[^/@\s]+(/[^/@\s]+)?(@\S+)?|https://\S+)$"
+_NO_BOOLEAN = "{} is neither true nor false"
+_NO_LAYOUT = f"{{}} is not a layout: {', '.join(Layout)}"
 
 
-def _boolean(value: object) -> bool:
-    known = _BOOLEANS.get(value.lower()) if isinstance(value, str) else None
+def _boolean(word: str) -> bool:
+    known = _BOOLEANS.get(word.lower())
     if known is None:
-        raise Fault(f"{_kind(value)} is neither true nor false")
+        raise Fault(_NO_BOOLEAN.format(quoted(word)))
     return known
 
 
-def _layout(value: object) -> Layout:
-    words = [layout.value for layout in Layout]
-    if isinstance(value, str) and value in words:
-        return Layout(value)
-    likely = nearest(value.lower(), words) if isinstance(value, str) else ""
-    raise Fault(f"{_kind(value)} is not a layout: {', '.join(words)}", meant=did_you_mean(likely) if likely else "")
+def _layout(word: str) -> Layout:
+    try:
+        return Layout(word)
+    except ValueError:
+        likely = nearest(word.lower(), list(Layout))
+        raise Fault(_NO_LAYOUT.format(quoted(word)), meant=did_you_mean(likely) if likely else "") from None
 
 
-def _kind(value: object) -> str:
-    match value:
-        case str():
-            return quoted(value)
-        case None:
-            return "nothing"
-        case list():
-            return "a list"
-        case _:
-            return "a mapping"
+def _mapping(shape: type[_AnyShape]) -> Kind:
+    return Kind(check=lambda value: _shaped(shape, value), schema={"$ref": f"#/$defs/{shape.__name__}"})
 
 
-def _text_or_mapping(value: object) -> str:
-    return _MAPPING if isinstance(value, dict) else _TEXT
+_NAME = text(wording.name, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", maxLength=wording.MAX_NAME)
+_SOURCE = text(read_source, pattern=r"^(hf://[^/@\s]+(/[^/@\s]+)?|modelscope://[^/@\s]+/[^/@\s]+)(@\S+)?$")
+_MIRROR = text(read_mirror, pattern=r"^((hf|modelscope)://[^/@\s]+(/[^/@\s]+)?(@\S+)?|https://\S+)$")
+_PLACE = text(wording.place)
+_PATTERN = text(wording.pattern)
+_BOOLEAN = text(_boolean, unlike=_NO_BOOLEAN, type="boolean")
+_LAYOUT = Kind(check=text(_layout, unlike=_NO_LAYOUT).check, schema={"$ref": "#/$defs/Layout"})
+_ALL = "drop the line to take the whole repository"
 
 
-def _normal_source(text: str) -> str:
-    return str(read_source(text))
+def _for_one_file(key: str, _: object, others: Mapping[str, Any]) -> None:
+    path = others.get("path", "")
+    if any(char in path for char in "*?") or path.endswith("/"):
+        meant = "put the folder into the model's `target`" if key == "target" else "list the files one by one"
+        raise Fault(f"{quoted(path)} is a glob, and a glob cannot have one {key}", meant=meant)
 
 
-def _normal_mirror(text: str) -> str:
-    return str(read_mirror(text))
+def _names_the_model(_: str, source: Source, others: Mapping[str, Any]) -> None:
+    if others.get("name", "") is None:
+        try:
+            wording.name(source.name)
+        except Fault as fault:
+            raise Fault(fault.message, meant="give the model a `name:`") from None
 
 
-def _glob_or_path(text: str) -> str:
-    return wording.pattern(text)
+def _one_name_only(key: str, value: object, others: Mapping[str, Any]) -> None:
+    own = {"allow_patterns": "files", "ignore_patterns": "exclude"}[key]
+    if value is not None and others.get(own) is not None:
+        raise Fault(f"another name of `{own}`, which is here too", meant="merge the two lists into one")
 
 
-_Name = Annotated[
-    str,
-    AfterValidator(wording.name),
-    Field(json_schema_extra={"pattern": _NAME_PATTERN, "maxLength": wording.MAX_NAME}),
-]
-_Place = Annotated[str, AfterValidator(wording.place)]
-_Pattern = Annotated[str, AfterValidator(_glob_or_path)]
-_Mirror = Annotated[str, AfterValidator(_normal_mirror), Field(json_schema_extra={"pattern": _MIRROR_PATTERN})]
+def _key(
+    kind: Kind,
+    description: str,
+    *,
+    default: Any = MISSING,
+    beside: Callable[[str, Any, Mapping[str, Any]], None] = lambda *_: None,
+    **schema: Any,
+) -> Any:
+    """A key of a shape. `beside` raises Fault for a value that cannot stand beside those of the keys before it."""
+    told = {**kind.schema, "description": description, **schema}
+    return field(default=default, metadata={"check": kind.check, "beside": beside, "schema": told})
 
 
-class _Shape(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class FileShape(_Shape):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileShape:
     """One file of the repository under its own name, or with its own promise."""
 
-    path: _Pattern = Field(
-        description="The file's path in the repository, or a glob.",
-        examples=["split_files/vae/wan_2.1_vae.safetensors"],
+    path: str = _key(
+        _PATTERN, "The file's path in the repository, or a glob.", examples=["split_files/vae/wan_2.1_vae.safetensors"]
     )
-    target: Annotated[str, AfterValidator(wording.file_place)] | None = Field(
+    target: str | None = _key(
+        text(wording.file_place),
+        "This file's own final name, under `root`. Default: what the model's target and layout make of it.",
         default=None,
-        description="This file's own final name, under `root`. Default: what the model's target and layout make of it.",
+        beside=_for_one_file,
         examples=["diffusion_models/low_noise.safetensors"],
     )
-    sha256: Annotated[str, AfterValidator(wording.sha256)] | None = Field(
+    sha256: str | None = _key(
+        text(wording.sha256, pattern="^(sha256:)?[0-9A-Fa-f]{64}$"),
+        "The author's own promise, 64 hex digits. A hub that disagrees is refused.",
         default=None,
-        description="The author's own promise, 64 hex digits. A hub that disagrees is refused.",
-        json_schema_extra={"pattern": "^(sha256:)?[0-9A-Fa-f]{64}$"},
+        beside=_for_one_file,
     )
 
-    @field_validator("target", "sha256")
-    @classmethod
-    def _of_one_file(cls, value: str | None, info: ValidationInfo) -> str | None:
-        path = info.data.get("path", "")
-        if any(char in path for char in "*?") or path.endswith("/"):
-            meant = (
-                "put the folder into the model's `target`"
-                if info.field_name == "target"
-                else "list the files one by one"
-            )
-            raise Fault(f"{quoted(path)} is a glob, and a glob cannot have one {info.field_name}", meant=meant)
-        return value
+
+_FILE = text_or_mapping(text(wording.pattern, unlike="this must be text or a mapping, not {}"), _mapping(FileShape))
 
 
-_File = Annotated[
-    Annotated[_Pattern, Tag(_TEXT)] | Annotated[FileShape, Tag(_MAPPING)], Discriminator(_text_or_mapping)
-]
-
-
-class ModelShape(_Shape):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
     """What is wanted of one repository, and where it goes."""
 
-    name: _Name | None = Field(
+    name: str | None = _key(
+        _NAME,
+        "What handlers ask for. Default: the repository's last name. No two models of a project share one.",
         default=None,
-        description="What handlers ask for. Default: the repository's last name. No two models of a project share one.",
         examples=["vad"],
     )
-    source: Annotated[str, AfterValidator(_normal_source)] = Field(
-        description="hf://ORG/NAME[@REV] or modelscope://OWNER/NAME[@REV]. Default revision: the hub's default branch.",
+    source: Source = _key(
+        _SOURCE,
+        "hf://ORG/NAME[@REV] or modelscope://OWNER/NAME[@REV]. Default revision: the hub's default branch.",
+        beside=_names_the_model,
         examples=[
             "hf://Comfy-Org/Wan_2.2_ComfyUI_Repackaged@main",
             "modelscope://iic/speech_campplus_sv_zh-cn_16k-common",
         ],
-        json_schema_extra={"pattern": _SOURCE_PATTERN},
     )
-    target: _Place = Field(
-        default="",
-        description="The folder under `root` that receives the files. Default: the root.",
-        examples=["loras"],
+    target: str = _key(
+        _PLACE, "The folder under `root` that receives the files. Default: the root.", default="", examples=["loras"]
     )
-    layout: Annotated[Layout, BeforeValidator(_layout)] = Field(
-        default=Layout.TREE,
-        description="tree: keep repository paths. flat: base names only. hf-cache, modelscope-cache: "
+    layout: Layout = _key(
+        _LAYOUT,
+        "tree: keep repository paths. flat: base names only. hf-cache, modelscope-cache: "
         "what `from_pretrained` and ModelScope's `snapshot_download` find offline.",
+        default=Layout.TREE,
     )
-    files: list[_File] | None = Field(
+    files: tuple[str | FileShape, ...] | None = _key(
+        list_of(_FILE, empty=_ALL),
+        "Exact repository paths or globs, each as text or as a mapping. Default: the whole repository.",
         default=None,
-        min_length=1,
-        description="Exact repository paths or globs, each as text or as a mapping. Default: the whole repository.",
         examples=[["model_index.json", "unet/*.safetensors"]],
     )
-    allow_patterns: list[_Pattern] | None = Field(
-        default=None, min_length=1, description="Another name of `files`, as huggingface_hub calls it."
-    )
-    exclude: list[_Pattern] | None = Field(
+    allow_patterns: tuple[str, ...] | None = _key(
+        list_of(_PATTERN, empty=_ALL),
+        "Another name of `files`, as huggingface_hub calls it.",
         default=None,
-        min_length=1,
-        description="Paths or globs of files that are not wanted, though `files` selects them.",
+        beside=_one_name_only,
+    )
+    exclude: tuple[str, ...] | None = _key(
+        list_of(_PATTERN),
+        "Paths or globs of files that are not wanted, though `files` selects them.",
+        default=None,
         examples=[["*.md", "example/*"]],
     )
-    ignore_patterns: list[_Pattern] | None = Field(
-        default=None, min_length=1, description="Another name of `exclude`, as huggingface_hub calls it."
-    )
-    allow_pickle: Annotated[bool, BeforeValidator(_boolean)] = Field(
-        default=False,
-        description="Whether .bin, .pt, .pth, .ckpt and .pkl files are allowed. Loading one can run any code in it.",
-    )
-    variant: Annotated[str, AfterValidator(wording.variant)] | None = Field(
+    ignore_patterns: tuple[str, ...] | None = _key(
+        list_of(_PATTERN),
+        "Another name of `exclude`, as huggingface_hub calls it.",
         default=None,
-        description="diffusers: take *.VARIANT.* weights where they exist, the plain ones where they do not.",
+        beside=_one_name_only,
+    )
+    allow_pickle: bool = _key(
+        _BOOLEAN,
+        "Whether .bin, .pt, .pth, .ckpt and .pkl files are allowed. Loading one can run any code in it.",
+        default=False,
+    )
+    variant: str | None = _key(
+        text(wording.variant),
+        "diffusers: take *.VARIANT.* weights where they exist, the plain ones where they do not.",
+        default=None,
         examples=["fp16"],
     )
-    mirrors: list[_Mirror] | None = Field(
+    mirrors: tuple[Source, ...] | None = _key(
+        list_of(_MIRROR, most=MIRROR_LIMIT),
+        "Where else the same bytes are, in order of preference. Identity is the sha256.",
         default=None,
-        min_length=1,
-        max_length=MIRROR_LIMIT,
-        description="Where else the same bytes are, in order of preference. Identity is the sha256.",
         examples=[["modelscope://someone/photonicfusion-sdxl"]],
     )
-    allow_incomplete: Annotated[bool, BeforeValidator(_boolean)] = Field(
+    allow_incomplete: bool = _key(
+        _BOOLEAN,
+        "Whether files are allowed that do not fit together: a missing shard, a component without weights.",
         default=False,
-        description="Whether files are allowed that do not fit together: a missing shard, a component without weights.",
     )
-
-    @field_validator("source")
-    @classmethod
-    def _names_the_model(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("name", "") is None:
-            try:
-                wording.name(read_source(value).name)
-            except Fault as fault:
-                raise Fault(fault.message, meant="give the model a `name:`") from None
-        return value
-
-    @field_validator("allow_patterns", "ignore_patterns")
-    @classmethod
-    def _one_name_only(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
-        own = {"allow_patterns": "files", "ignore_patterns": "exclude"}[info.field_name or ""]
-        if value is not None and info.data.get(own) is not None:
-            raise Fault(f"another name of `{own}`, which is here too", meant="merge the two lists into one")
-        return value
-
-
-class ManifestShape(_Shape):
-    """What one project wants on a volume."""
-
-    project: _Name = Field(
-        description="The project's name. Its lock is manifests/PROJECT.lock.json.", examples=["wan22-i2v"]
-    )
-    root: _Place = Field(
-        default="",
-        description="The folder of the volume that all targets are under. Default: the volume itself.",
-        examples=["runpod-slim/ComfyUI/models"],
-    )
-    models: list[ModelShape] = Field(min_length=1, description="One entry for each repository.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShapeFault:
-    """A fault at `place`, as keys and list positions; `on_key`: it is the key that is wrong, not what it holds."""
+class ManifestShape:
+    """What one project wants on a volume."""
 
-    place: tuple[int | str, ...]
-    message: str
-    meant: str = ""
-    on_key: bool = False
-
-
-_AnyShape = TypeVar("_AnyShape", bound=_Shape)
+    project: str = _key(_NAME, "The project's name. Its lock is manifests/PROJECT.lock.json.", examples=["wan22-i2v"])
+    root: str = _key(
+        _PLACE,
+        "The folder of the volume that all targets are under. Default: the volume itself.",
+        default="",
+        examples=["runpod-slim/ComfyUI/models"],
+    )
+    models: tuple[ModelShape, ...] = _key(
+        list_of(_mapping(ModelShape), empty="list at least one model"), "One entry for each repository."
+    )
 
 
 def checked(shape: type[_AnyShape], data: Any) -> _AnyShape | list[ShapeFault]:
     """`data` in its shape, or all that is wrong with it, but for values that are None: the caller refuses those."""
-    try:
-        return shape.model_validate(data)
-    except ValidationError as error:
-        faults = (_shape_fault(dict(found)) for found in error.errors(include_url=False))
-        return [fault for fault in faults if fault is not None]
+    told: list[ShapeFault] = []
+    sound: list[_AnyShape] = []
+    with telling(told, (), data):
+        sound.append(_shaped(shape, data))
+    return sound[0] if sound else told
 
 
-def _shape_fault(found: dict[str, Any]) -> ShapeFault | None:
-    place = tuple(part for part in found["loc"] if part not in {_TEXT, _MAPPING})
-    kind, value = found["type"], found["input"]
-    cause = found.get("ctx", {}).get("error")
-    if kind == "extra_forbidden":
-        key = str(place[-1])
-        return ShapeFault(place=place, message=f"unknown key {quoted(key)}", meant=_likely_key(key, place), on_key=True)
-    if value is None:
-        return None
-    if isinstance(cause, Fault):
-        return ShapeFault(place=place, message=cause.message, meant=cause.meant)
-    if kind == "missing":
-        return ShapeFault(place=place[:-1], message=f"{quoted(str(place[-1]))} is missing")
-    if kind in {"too_short", "too_long"}:
-        return _wrong_length(place, found)
-    return _wrong_type(place, kind, value)
+def _shaped(shape: type[_AnyShape], data: Any) -> _AnyShape:
+    if not isinstance(data, dict):
+        raise Fault(f"this must be a mapping, not {named(data)}")
+    told: list[ShapeFault] = []
+    sound: dict[str, Any] = {}
+    keys = {key.name: key for key in fields(shape)}
+    for name, key in keys.items():
+        if name in data:
+            with telling(told, (name,), data[name]):
+                sound[name] = _value(key, data[name], sound)
+        elif key.default is MISSING:
+            told.append(ShapeFault(place=(), message=f"{quoted(name)} is missing"))
+        else:
+            sound[name] = key.default
+    told += [_unknown(name, shape) for name in data if name not in keys]
+    if told or len(sound) < len(keys):
+        raise Unfit(told)
+    return shape(**sound)
 
 
-def _wrong_length(place: tuple[int | str, ...], found: dict[str, Any]) -> ShapeFault:
-    if found["type"] == "too_short":
-        return ShapeFault(place=place, message="the list is empty", meant=_instead_of_empty(place))
-    return ShapeFault(place=place, message=f"the list has more than {found['ctx']['max_length']} items")
-
-
-def _wrong_type(place: tuple[int | str, ...], kind: str, value: object) -> ShapeFault:
-    wanted = {"string_type": "text", "list_type": "a list"}.get(kind, "a mapping")
-    is_item = len(place) > 1 and place[-2] == "files" and kind == "string_type"
-    wanted = "text or a mapping" if is_item else wanted
-    meant = f"write it as a list: [{json.dumps(value)}]" if kind == "list_type" and isinstance(value, str) else ""
-    found = "text" if isinstance(value, str) else _kind(value)
-    return ShapeFault(place=place, message=f"this must be {wanted}, not {found}", meant=meant)
-
-
-def _instead_of_empty(place: tuple[int | str, ...]) -> str:
-    if place[-1] in {"files", "allow_patterns"}:
-        return "drop the line to take the whole repository"
-    return "list at least one model" if place[-1] == "models" else "drop the line"
+def _value(key: Field[Any], value: object, before: Mapping[str, Any]) -> Any:
+    normal = None if value is None and key.default is None else key.metadata["check"](value)
+    key.metadata["beside"](key.name, normal, before)
+    return normal
 
 
 # What other tools call our keys: huggingface_hub, Truss, Cog, comfy-lock.
@@ -307,37 +261,41 @@ _FOREIGN_KEYS = {
 }
 
 
-def _likely_key(key: str, place: tuple[int | str, ...]) -> str:
-    if key in {"revision", "commit"} and len(place) == 3:
+def _unknown(key: str, shape: type[_AnyShape]) -> ShapeFault:
+    meant = _likely_key(key, shape)
+    return ShapeFault(place=(key,), message=f"unknown key {quoted(key)}", meant=meant, on_key=True)
+
+
+def _likely_key(key: str, shape: type[_AnyShape]) -> str:
+    if key in {"revision", "commit"} and shape is ModelShape:
         return "a revision belongs to the source: hf://ORG/NAME@REV"
-    shapes: dict[int, type[_Shape]] = {1: ManifestShape, 3: ModelShape}
-    shape = shapes.get(len(place), FileShape)
-    likely = _FOREIGN_KEYS.get(key, "") or nearest(key.lower(), shape.model_fields)
-    if likely in shape.model_fields:
-        return did_you_mean(likely)
-    return f"the keys here are {', '.join(shape.model_fields)}"
+    known = [one.name for one in fields(shape)]
+    likely = _FOREIGN_KEYS.get(key, "") or nearest(key.lower(), known)
+    return did_you_mean(likely) if likely in known else f"the keys here are {', '.join(known)}"
 
 
 def json_schema() -> str:
     """The JSON Schema of a manifest, as the text of its file."""
-    schema = _tidied(ManifestShape.model_json_schema())
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "provision manifest", **schema}
+    layout = {"type": "string", "description": Layout.__doc__, "enum": list(Layout)}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "provision manifest",
+        **_object(ManifestShape),
+        "$defs": {"Layout": layout, **{shape.__name__: _object(shape) for shape in (ModelShape, FileShape)}},
+    }
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _tidied(schema: Any) -> Any:
-    """Without titles that repeat the key, and without `or null`: a key may be left out, but a null is a fault."""
-    if isinstance(schema, list):
-        return [_tidied(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    noise = {key for key, value in schema.items() if (key == "title" and isinstance(value, str)) or value is None}
-    plain = {key: _tidied(value) for key, value in schema.items() if key not in noise}
-    choices = [choice for choice in plain.get("anyOf", ()) if choice != {"type": "null"}]
-    if len(choices) == 1 and "anyOf" in plain:
-        del plain["anyOf"]
-        return {**choices[0], **plain}
-    return plain
+def _object(shape: type[_AnyShape]) -> dict[str, Any]:
+    keys = fields(shape)
+    defaults = {key.name: {"default": key.default} for key in keys if key.default not in {MISSING, None}}
+    return {
+        "type": "object",
+        "description": shape.__doc__,
+        "additionalProperties": False,
+        "required": [key.name for key in keys if key.default is MISSING],
+        "properties": {key.name: key.metadata["schema"] | defaults.get(key.name, {}) for key in keys},
+    }
 
 
 if __name__ == "__main__":
