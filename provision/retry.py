@@ -43,11 +43,15 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """A policy ready for use: patience, a way to sleep (which may raise Interrupted), and someone to tell."""
+    """A policy ready for use: patience, a way to sleep (which may raise Interrupted), and someone to tell.
+
+    While patience `is_spent` already, one failure without progress is enough.
+    """
 
     patience: Patience
     sleep: Callable[[float], None]
     tell: Callable[[str], None] = lambda _: None
+    is_spent: Callable[[], bool] = lambda: False
 
     def call(
         self,
@@ -65,7 +69,8 @@ class Retry:
         """
         from tenacity import Retrying, retry_if_exception
 
-        count = _Failures(self.patience, position, alive or position)
+        before = self.patience.attempts - 1 if self.is_spent() else 0
+        count = _Failures(self.patience, _Row(position, 0), _Row(alive or position, before))
         retrying = Retrying(
             retry=retry_if_exception(_may_be_retried),
             stop=count.exhausted,
@@ -80,9 +85,8 @@ class Retry:
 class _Failures:
     """Failures in a row: of this work, and since anything moved."""
 
-    def __init__(self, patience: Patience, position: Callable[[], int], alive: Callable[[], int]) -> None:
-        self._patience = patience
-        self._own, self._all = _Row(position), _Row(alive)
+    def __init__(self, patience: Patience, own: _Row, everyone: _Row) -> None:
+        self._patience, self._own, self._all = patience, own, everyone
 
     def exhausted(self, state: RetryCallState) -> bool:
         asked = _asked(state)
@@ -95,11 +99,11 @@ class _Failures:
 
 
 class _Row:
-    """A count that begins anew whenever `position` has moved."""
+    """A count, `before` to begin with, that begins anew whenever `position` has moved."""
 
-    def __init__(self, position: Callable[[], int]) -> None:
+    def __init__(self, position: Callable[[], int], before: int) -> None:
         self._position = position
-        self._seen, self._count = position(), 0
+        self._seen, self._count = position(), before
 
     @property
     def following(self) -> int:

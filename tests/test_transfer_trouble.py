@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fill_bed import BIG, HURRY, NOW, PLAIN, SMALL, TOKEN, Bed, build, content, file_of, lock_of
+from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of, lock_of
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, Rule, answers
 
 from provision.digest import PIECE_SIZE, piece_digest, sha256_of
-from provision.errors import PathNotFound, Unreachable
+from provision.errors import PathNotFound
 from provision.serve import Folder, Settings
 from provision.transfer.outcome import Done
 from provision.volume import files, partials
@@ -146,12 +146,3 @@ def test_trouble_that_passes_does_not_fail_a_file(bed, monkeypatch):
     assert failed == [SMALL]
     assert (bed.volume / f"models/{SMALL}").read_bytes() == content(SMALL)
     assert result.outcomes[0].error is None
-
-
-def test_a_hub_that_gives_nothing_is_not_asked_for_the_files_that_follow(bed):
-    bed.hub.rules.append(Rule("", answers(503)))
-
-    result = bed.fill(bed.lock(SMALL, BIG, PLAIN), connections=1)
-
-    assert [type(outcome.error) for outcome in result.outcomes] == [Unreachable] * 3
-    assert len(result.requests) == HURRY.attempts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from provision.errors import HubUnavailable
@@ -19,42 +19,79 @@ if TYPE_CHECKING:
     from provision.hubs.supply import Supply
     from provision.lock import LockedModel, Mirror
     from provision.plan import Step
+    from provision.retry import Retry
+
+HOPELESS = 16
+"""So many files in a row that got nothing from a place: it is not asked any more. One is too few, for it may be that
+file's own address that does not serve; each is too many for a hub that is silent for a minute before it fails.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drought:
+    """So many `files` in a row got nothing from a place, the last because of `error`; it had sent `bytes` by then."""
+
+    files: int
+    error: ProvisionError
+    bytes: int
 
 
 class Sources:
     """All hubs and mirrors of a fill. Threads share it.
 
-    A place that gave nothing is asked last for the files that follow; where a file has no other place to come from, and
-    patience is over, it is not asked at all. `xet`: files of Hugging Face come from its Xet storage first.
+    A place that gave nothing is asked last for the files that follow. Where a file has no other place to come from, and
+    patience is over, it is asked once for each, until something comes from there; after HOPELESS of them not at all.
+    `xet`: files of Hugging Face come from its Xet storage first.
     """
 
     def __init__(self, supply: Supply, *, xet: bool = False) -> None:
         self.retry = supply.retry
         self._supply, self._xet = supply, xet
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self._guard = Lock()
+        self._tallies: dict[str, Tally] = {}
         self._late: set[str] = set()
-        self._silent: dict[str, ProvisionError] = {}
+        self._droughts: dict[str, _Drought] = {}
 
     def of(self, step: Step) -> Suppliers:
         """Who can send the file of `step`: its model's source and mirrors in their order, late ones last."""
-        all_of_them = (replace(one, tally=self._tallies[one.place]) for one in self._all(step.model))
+        all_of_them = (replace(one, tally=self._tally(one.place)) for one in self._all(step.model))
         return Suppliers(sorted(all_of_them, key=lambda one: one.place in self._late))
+
+    def retry_for(self, step: Step) -> Retry:
+        """The patience with those who have the file of `step`."""
+        places = [one.place for one in self._all(step.model)]
+        return replace(self.retry, is_spent=lambda: all(map(self._drought, places)))
 
     def silence(self, step: Step) -> ProvisionError | None:
         """Why nobody who has the file of `step` need be asked."""
-        errors = [self._silent.get(one.place) for one in self._all(step.model)]
-        return errors[0] if all(errors) else None
+        droughts = [self._drought(one.place) for one in self._all(step.model)]
+        errors = [drought.error for drought in droughts if drought is not None and drought.files >= HOPELESS]
+        return errors[0] if len(errors) == len(droughts) else None
 
     def learn(self, suppliers: Suppliers, served: Mapping[str, int], error: ProvisionError | None) -> None:
         """What became of a file: who `served` how many bytes, and the `error` when it failed."""
-        for supplier in suppliers.all:
-            if served.get(supplier.name):
-                self._late.discard(supplier.place)
-                self._silent.pop(supplier.place, None)
-            elif supplier.name in suppliers.failed:
-                self._late.add(supplier.place)
-                if isinstance(error, HubUnavailable) and not any(served.values()):
-                    self._silent[supplier.place] = error
+        with self._guard:
+            for supplier in suppliers.all:
+                if served.get(supplier.name):
+                    self._late.discard(supplier.place)
+                elif supplier.name in suppliers.failed:
+                    self._late.add(supplier.place)
+            if isinstance(error, HubUnavailable) and not any(served.values()):
+                for place in {one.place for one in suppliers.all if one.name in suppliers.failed}:
+                    self._dry(place, error)
+
+    def _dry(self, place: str, error: ProvisionError) -> None:
+        before = self._drought(place)
+        files = 1 if before is None else before.files + 1
+        self._droughts[place] = _Drought(files=files, error=error, bytes=self._tally(place).bytes)
+
+    def _drought(self, place: str) -> _Drought | None:
+        """The one that lasts: nothing has come from `place` since, for whatever file."""
+        known = self._droughts.get(place)
+        return known if known is not None and known.bytes == self._tally(place).bytes else None
+
+    def _tally(self, place: str) -> Tally:
+        return self._tallies.setdefault(place, Tally())  # in one step, whatever other threads do
 
     def _all(self, model: LockedModel) -> Iterator[Supplier]:
         pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)

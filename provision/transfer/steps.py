@@ -100,7 +100,7 @@ class _Doing:
         self._bench, self._assistance, self._step, self._task = bench, assistance, step, task
         self._file = step.file
         self._watch = Watch(
-            retry=bench.sources.retry,
+            retry=bench.sources.retry_for(step),
             stop=bench.stop,
             task=task,
             rate=bench.rate,
@@ -162,7 +162,7 @@ class _Doing:
 
     def _prove(self) -> Outcome | None:
         """Keep what stands when it is as promised; None when it is not."""
-        read = self._watch.retry.call(lambda: read_through(self._bench.volume, self._file, self._watch))
+        read = self._bench.sources.retry.call(lambda: read_through(self._bench.volume, self._file, self._watch))
         if read is None:
             return None
         hasher, found = read
