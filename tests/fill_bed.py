@@ -6,6 +6,7 @@ The fill runs in this process, with tiny patience whose waits are written down i
 from __future__ import annotations
 
 import gc
+import math
 import random
 import re
 import sys
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from hub_kinds import http_settings, reach
 
@@ -27,6 +29,7 @@ from provision.hubs.supply import Supply
 from provision.lock import Lock, LockedFile, LockedModel
 from provision.progress import Silent
 from provision.retry import Patience, Retry
+from provision.transfer import relief
 from provision.transfer.assistance import Machine
 from provision.transfer.fill import Means, fill, look_ahead
 from provision.transfer.rate import Rate
@@ -171,6 +174,7 @@ class Bed:
     home_name: str = "home"
     others: dict[str, Hub] = field(default_factory=dict)  # by scheme: where mirrors are
     xet: bool = False
+    soon: float = math.inf  # seconds until a stretch is relieved: never, lest tests depend on who is faster
     endpoint: str = ""
     pause: Callable[[float], None] = lambda _: None
     used: Callable[[], float] = lambda: 0.0
@@ -223,7 +227,7 @@ class Bed:
             rate=Rate(None, lambda: 0.0, result.sleeps.append),
             xet=self.xet,
         )
-        with Volume.open(str(self.volume)) as volume:
+        with Volume.open(str(self.volume)) as volume, mock.patch.object(relief, "SOON", self.soon):
             return fill(volume, look_ahead(volume, [lock], NOW), means)
 
     def _sleep(self, result: Result, wait: float) -> None:

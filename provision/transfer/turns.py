@@ -36,7 +36,7 @@ class Turns:
         except HubUnavailable as error:
             wish = self._suppliers.wish(self._clock())
             wait = (wish and wish.retry_after) or 0.0
-            if not 0 < wait <= self._retry.patience.longest_request:
+            if error.retry_after or not 0 < wait <= self._retry.patience.longest_request:
                 raise
             self._note(f"{error}; waiting {wait:.0f} s for one who has asked for that")
             self._retry.sleep(wait)
