@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import hub_folder
 import pytest
 from hub_kinds import HUGGINGFACE, MODELSCOPE, TOKEN, http_settings, reach
 from misbehaving_hub import MisbehavingHub, Rule, answers, redirects
-from xet_bed import BIG, material, read, same, wanted
-from xet_cas import Cas, XetStore
+from xet_bed import BIG, material, read, same, stream, wanted
+from xet_cas import Cas, Fault, XetStore, refuses
 from xet_hub import XET_TOKEN, announce, lends
 
 from provision import errors
 from provision.hubs import Pin
 from provision.hubs.http import Http, Wanted
 from provision.hubs.supply import Supply
+from provision.hubs.xet import STREAMS
 from provision.retry import Patience, Retry
 from provision.serve.folder import Folder
 from provision.serve.settings import Settings
@@ -114,6 +116,73 @@ def test_a_token_that_is_nearly_over_is_asked_for_anew(hub, cas, content) -> Non
         read(adapter.open_xet(pin, wanted(content, 0, 10)))
 
     assert len(hub.asked("/xet-read-token/")) == 2
+
+
+def in_parts(adapter, pin, content) -> bytes:
+    ends = [(start, min(start + 4_000_000, len(content))) for start in range(0, len(content), 4_000_000)]
+    return b"".join(read(adapter.open_xet(pin, wanted(content, *span))) for span in ends)
+
+
+def test_a_file_that_comes_in_parts_costs_the_hub_one_question(hub, cas, content) -> None:
+    adapter = reach(HUGGINGFACE, hub.endpoint, token=TOKEN)
+    pin = adapter.resolve("acme/xet", None)
+
+    assert same(in_parts(adapter, pin, content), content)
+    assert len(hub.asked("/resolve/")) == 1
+    assert len(cas.of("reconstruction")) > 2
+
+
+def test_what_the_hub_told_is_asked_anew_when_it_does_not_serve(hub, cas, content) -> None:
+    adapter = reach(HUGGINGFACE, hub.endpoint, token=TOKEN)
+    pin = adapter.resolve("acme/xet", None)
+    read(adapter.open_xet(pin, wanted(content, 0, 10)))
+    cas.faults.append(Fault("reconstruction", refuses(403)))
+    with pytest.raises(errors.HubUnavailable):
+        adapter.open_xet(pin, wanted(content, 10, 20))
+    assert len(hub.asked("/resolve/")) == 1
+
+    cas.faults.clear()
+    body = adapter.open_xet(pin, wanted(content, 10))
+    assert len(hub.asked("/resolve/")) == 2
+    cas.faults.append(Fault("xorb", refuses(403)))
+    with pytest.raises(errors.HubUnavailable):
+        read(body)  # more than is there already
+
+    cas.faults.clear()
+    read(adapter.open_xet(pin, wanted(content, 20, 30)))
+    assert len(hub.asked("/resolve/")) == 3
+
+
+def test_what_the_hub_told_is_asked_anew_when_its_token_is_nearly_over(hub, content) -> None:
+    now = [time.time()]
+    adapter = reach(HUGGINGFACE, hub.endpoint, token=TOKEN, now=lambda: now[0])
+    pin = adapter.resolve("acme/xet", None)
+
+    for later in (0, 3_500, 100):  # seconds; a token is good for an hour
+        now[0] += later
+        read(adapter.open_xet(pin, wanted(content, 0, 10)))
+
+    assert len(hub.asked("/resolve/")) == 2
+
+
+class Endless:
+    """A session of the library, which ends, and says that it cannot."""
+
+    def __init__(self, session) -> None:
+        self._session = session
+
+    def sigint_abort(self) -> None:
+        self._session.sigint_abort()
+        raise RuntimeError("no runtime at https://storage/?signature=s3cret")
+
+
+def test_a_session_that_cannot_be_ended_gives_its_turn_back(cas, content) -> None:
+    for _ in range(STREAMS + 1):
+        body = stream(cas, content, 0, 10, answer=2.0)
+        body._session.vendor = Endless(body._session.vendor)
+        with pytest.raises(errors.HubRefused, match="cannot end") as raised:
+            body.close()
+        assert "s3cret" not in str(raised.value)
 
 
 def test_what_is_not_as_promised_or_not_in_the_storage_is_refused(hub, content) -> None:

@@ -15,7 +15,7 @@ import warnings
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from provision.hubs import Stream
     from provision.hubs.http import Wanted
     from provision.hubs.settings import HubSettings
-    from provision.hubs.xet import Stored
+    from provision.hubs.xet import Storage, Stored
 
 BRANCH = "main"
 
@@ -124,11 +124,15 @@ class HuggingFace:
             HubUnavailable: and its children.
             SizeMismatch, DigestMismatch: the hub announces other bytes than the lock promised.
         """
-        from provision.hubs.xet import open_stream
-
         http = self._settings.http
         pace = pace or Pace(slowest=http.slowest, window=2 * http.stall)
-        return open_stream(self._stored(pin, wanted), wanted, pace, http)
+        return self._storage.open(pin, wanted, pace, lambda: self._stored(pin, wanted))
+
+    @cached_property
+    def _storage(self) -> Storage:
+        from provision.hubs.xet import Storage
+
+        return Storage(self._settings.http)
 
     def _stored(self, pin: Pin, wanted: Wanted) -> Stored:
         """Where the storage has a file, and a token for it: the library keeps one per commit until nearly its end."""

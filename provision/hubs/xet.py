@@ -36,7 +36,7 @@ from provision.hubs.answers import AGAIN, TRANSIENT, transient
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from provision.hubs import Pace
+    from provision.hubs import Pace, Pin
     from provision.hubs.http import HttpSettings, Wanted
 
 BLOCK = 2_000_000
@@ -52,6 +52,9 @@ _ARENA_MAX = -8
 
 OLDEST = (1, 7)
 """Before, a stream held the interpreter's lock while it waited (hf_xet 1.6): nobody could notice that it stalls."""
+
+SOON = 60
+"""Seconds. A token that is over so soon is not used for another stream; huggingface_hub asks for the next one then."""
 
 _OVER_HTTP = "use --transport http"
 _STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})\b")
@@ -109,20 +112,22 @@ class XetStream:
         """Wait for the next block."""
         if self._position == self.end:
             return
-        block = self._patience.wait(lambda: next(self._blocks, b""))
-        if not block:  # also what hf_xet 1.8 makes of some refusals, by chance
-            raise ConnectionCut(f"{self.host} ended its answer early", hint=AGAIN)
-        self._position += len(block)
-        if self._position > self.end:
-            raise NotAHub(f"{self.host} sends more than was asked for", hint=_OVER_HTTP)
-        self._ready = memoryview(block)
+        with self._session.ended_on_error():
+            block = self._patience.wait(lambda: next(self._blocks, b""))
+            if not block:  # also what hf_xet 1.8 makes of some refusals, by chance
+                raise ConnectionCut(f"{self.host} ended its answer early", hint=AGAIN)
+            self._position += len(block)
+            if self._position > self.end:
+                raise NotAHub(f"{self.host} sends more than was asked for", hint=_OVER_HTTP)
+            self._ready = memoryview(block)
 
 
 class _Session:
     """One of the library's sessions, and one of the turns there are."""
 
-    def __init__(self, host: str, settings: HttpSettings) -> None:
+    def __init__(self, host: str, settings: HttpSettings, broken: Callable[[], object]) -> None:
         make, config = _vendor().XetSession, _config(settings)
+        self._broken = broken
         if not _turns.acquire(timeout=settings.answer):
             raise Stalled(f"{STREAMS} streams from Xet storage are under way, none from {host} ends", hint=AGAIN)
         try:
@@ -133,18 +138,27 @@ class _Session:
         self._is_open = True
 
     def end(self) -> None:
-        """Cut its connections, and wake what waits for them. May be called again."""
+        """Cut its connections, and wake what waits for them. May be called again.
+
+        Raises:
+            HubRefused: the library cannot do that. The turn is given back all the same.
+        """
         if self._is_open:
             self._is_open = False
-            self.vendor.sigint_abort()
-            _turns.release()
+            try:
+                self.vendor.sigint_abort()
+            except Exception:  # noqa: BLE001 - the library's own classes; its words may hold an address
+                raise HubRefused("hf_xet cannot end what it began", hint=_OVER_HTTP) from None
+            finally:
+                _turns.release()
 
     @contextmanager
     def ended_on_error(self) -> Iterator[None]:
-        """Whatever fails within ends the session."""
+        """Whatever fails within ends the session, and `broken` is told."""
         try:
             yield
         except BaseException:
+            self._broken()
             self.end()
             raise
 
@@ -169,8 +183,33 @@ class _Patience:
         return block
 
 
-def open_stream(stored: Stored, wanted: Wanted, pace: Pace, settings: HttpSettings) -> XetStream:
+class Storage:
+    """Streams of files that a hub keeps in Xet storage. Safe to share between threads.
+
+    What the hub told of a file is kept until its token is over, or something fails: a file in two hundred parts is to
+    cost it one question. What is asked for whole will not be asked for again.
+    """
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._settings = settings
+        self._told: dict[object, Stored] = {}
+
+    def open(self, pin: Pin, wanted: Wanted, pace: Pace, ask: Callable[[], Stored]) -> XetStream:
+        """As `open_stream`; `ask` asks the hub, and is called where nothing is known that would still do."""
+        key = pin, wanted.path, wanted.size, wanted.sha256
+        stored = self._told.get(key)
+        if stored is None or stored.expires - self._settings.now() < SOON:
+            stored = ask()
+            if not wanted.is_whole:
+                self._told[key] = stored
+        return open_stream(stored, wanted, pace, self._settings, lambda: self._told.pop(key, None))
+
+
+def open_stream(
+    stored: Stored, wanted: Wanted, pace: Pace, settings: HttpSettings, broken: Callable[[], object] = lambda: None
+) -> XetStream:
     """The wanted bytes of a stored file. A block counts as it comes, whole: one that takes `stall` seconds is silence.
+    Whatever fails, until it is closed, `broken` is told.
 
     Proxies are those of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY): the library asks nobody else.
 
@@ -179,7 +218,7 @@ def open_stream(stored: Stored, wanted: Wanted, pace: Pace, settings: HttpSettin
         HubUnavailable: and its children; another transport may help sooner.
     """
     host = host_of(stored.address)
-    session = _Session(host, settings)
+    session = _Session(host, settings, broken)
     with session.ended_on_error():
         blocks = _answer(lambda: _blocks(session.vendor, stored, wanted, settings), settings.answer, host, settings.now)
         span = wanted.start, wanted.size if wanted.end is None else wanted.end
