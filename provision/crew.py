@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from provision.errors import Interrupted, TimeIsUp
@@ -53,14 +54,23 @@ class Stop:
 class Crew(Generic[J, R]):
     """Runs `work` over jobs on `size` threads. The first exception stops everyone and is raised.
 
-    A thread that finds no job any more calls `idle`, if there is one, which has to return by itself in the end.
+    A thread takes a job within `room`, if there is one: a context that may make it wait. When it finds no job any more
+    it calls `idle`, if there is one, which has to return by itself in the end.
 
     An interrupt of the waiting thread (a signal) does the same, and does not wait for a job that is stuck in a system
     call: threads are daemons, and whatever they write must be safe to abandon at any point.
     """
 
-    def __init__(self, size: int, work: Callable[[J], R], stop: Stop, idle: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        work: Callable[[J], R],
+        stop: Stop,
+        idle: Callable[[], None] | None = None,
+        room: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._size, self._work, self._stop, self._idle = size, work, stop, idle
+        self._room = room or nullcontext()
 
     def run(self, jobs: Iterable[J]) -> list[R]:
         """The results, in the order of the jobs."""
@@ -84,21 +94,27 @@ class Crew(Generic[J, R]):
     def _serve(
         self, pending: list[tuple[int, J]], answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]]
     ) -> None:
-        while True:
-            try:
-                index, job = pending.pop()
-            except IndexError:
-                break
-            try:
-                self._stop.check()
-                answers.put((index, self._work(job), None))
-            except BaseException as error:  # noqa: BLE001 - it is raised again by the waiting thread
-                answers.put((index, None, error))
         try:
+            while pending:
+                with self._room:
+                    self._do_one(pending, answers)
             if self._idle is not None:
                 self._idle()
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - it is raised again by the waiting thread
             answers.put((-1, None, error))
+
+    def _do_one(
+        self, pending: list[tuple[int, J]], answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]]
+    ) -> None:
+        try:
+            index, job = pending.pop()
+        except IndexError:  # another was faster
+            return
+        try:
+            self._stop.check()
+            answers.put((index, self._work(job), None))
+        except BaseException as error:  # noqa: BLE001 - as above
+            answers.put((index, None, error))
 
     def _gather(self, answers: queue.SimpleQueue[tuple[int, R | None, BaseException | None]], expected: int) -> list[R]:
         results: dict[int, R] = {}

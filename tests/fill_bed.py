@@ -30,9 +30,9 @@ from provision.lock import Lock, LockedFile, LockedModel
 from provision.progress import Silent
 from provision.retry import Patience, Retry
 from provision.transfer import relief
-from provision.transfer.assistance import Machine
 from provision.transfer.fill import Means, fill, look_ahead
 from provision.transfer.rate import Rate
+from provision.transfer.width import Machine, Width
 from provision.volume.journal import key_of, parse
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
@@ -162,8 +162,8 @@ class _Notes(Silent):
 class Bed:
     """One hub, one kind of it, one volume. `sent_elsewhere`: bytes that servers without a log may have sent.
 
-    `endpoint`: where the hub is believed to be. `pause`: what is done beside writing a wait down. Waits are `slept`: the
-    fill's clock moves by them, and by the time that passes. `used`: the processor time of this process, to the fill.
+    `endpoint`: where the hub is believed to be. `pause`: what is done beside writing a wait down. The fill's clock moves
+    by what was `slept`, and by itself. `used`: the processor time of this process, as the fill is told.
     """
 
     hub: MisbehavingHub
@@ -216,14 +216,14 @@ class Bed:
         settings, began = {"now": lambda: NOW, "stall": 10.0, **http}, self.clock()
         retry = Retry(patience=patience, sleep=lambda wait: self._sleep(result, wait), tell=result.notes.append)
         adapter = reach(self.kind, self.endpoint or self.hub.endpoint, token=TOKEN, **settings)
+        machine = Machine(clock=self.clock, used=self.used, cores=1)
         means = Means(
             supply=Supply(lambda scheme: self.others.get(scheme, adapter), Http(http_settings(**settings)), retry),
             writer=new_writer(),
             progress=_Notes(result.notes),
             stop=self.stop,
             clock=lambda: NOW + self.clock() - began,
-            connections=connections,
-            machine=Machine(clock=self.clock, used=self.used, cores=1),
+            width=Width(connections, connections, machine, self.stop),
             rate=Rate(None, lambda: 0.0, result.sleeps.append),
             xet=self.xet,
         )

@@ -30,9 +30,9 @@ from provision.hubs.http import Http
 from provision.hubs.supply import Supply
 from provision.progress import Silent
 from provision.retry import Patience, Retry
-from provision.transfer.assistance import Machine
 from provision.transfer.fill import Means, fill, look_ahead
 from provision.transfer.rate import Rate
+from provision.transfer.width import Machine, Width
 from provision.volume.mount import Volume
 from provision.volume.writer import new_writer
 
@@ -117,9 +117,8 @@ class Peer:
             progress=Silent(),
             stop=Stop(),
             clock=time.time,
-            connections=2,
+            width=Width(2, 2, Machine(clock=time.monotonic, used=lambda: 0.0, cores=1), Stop()),
             rate=Rate(None, time.monotonic, self.waits.append),
-            machine=Machine(clock=time.monotonic, used=lambda: 0.0, cores=1),
         )
         with Volume.open(str(self.volume)) as volume:
             outcomes = fill(volume, look_ahead(volume, [lock], time.time()), means).outcomes

@@ -16,9 +16,10 @@ from provision.crew import Crew, Stop
 from provision.digest import PIECE_SIZE, piece_count, piece_digest, piece_span
 from provision.errors import Interrupted, TimeIsUp
 from provision.plan import Action, Holding, State, step_for
-from provision.transfer.assistance import BUSY, LOOK, Assistance, Machine
+from provision.transfer.assistance import Assistance
 from provision.transfer.jobs import BATCHES, jobs
 from provision.transfer.ledger import STRETCH, Ledger
+from provision.transfer.width import BUSY, LOOK, Machine, Width
 
 SIZES = st.integers(0, 40 * PIECE_SIZE)
 
@@ -168,8 +169,9 @@ class Busy:
     def __init__(self, share):
         self.now, self.share = 0.0, share
 
-    def machine(self):
-        return Machine(clock=self.clock, used=lambda: 2 * self.share * self.now, cores=2)
+    def width(self):
+        machine = Machine(clock=self.clock, used=lambda: 2 * self.share * self.now, cores=2)
+        return Width(2, 2, machine, Stop())
 
     def clock(self):
         self.now += LOOK
@@ -177,7 +179,7 @@ class Busy:
 
 
 def test_help_goes_where_it_is_needed_until_the_end():
-    assistance = Assistance(Busy(0.1).machine(), Stop())
+    assistance = Assistance(Busy(0.1).width(), Stop())
     needy = Needy(5, assistance.end)
     with assistance.offered(needy), assistance.offered(Needy(0, assistance.end)):
         assistance.give()
@@ -187,7 +189,7 @@ def test_help_goes_where_it_is_needed_until_the_end():
 @pytest.mark.parametrize(("share", "helped"), [(BUSY - 0.1, True), (BUSY + 0.1, False)])
 def test_nobody_helps_while_the_machine_is_what_is_slow(share, helped):
     busy = Busy(share)
-    assistance = Assistance(busy.machine(), Stop())
+    assistance = Assistance(busy.width(), Stop())
     needy = Needy(1, assistance.end)
     with assistance.offered(needy):
         threading.Timer(1.0, assistance.end).start()

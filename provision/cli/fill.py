@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from provision.verification.findings import ModelMisfit
     from provision.volume.mount import Volume
 
-CONNECTIONS = 8
-"""By measurement: docs/engine.md."""
+CONNECTIONS, MOST = 8, 32
+"""How many a fill begins with, and to how many it goes by itself. By measurement: docs/engine.md."""
 
 ENOUGH = 4_000_000
 """Bytes a second that one connection brings on any line."""
@@ -46,9 +46,8 @@ ENOUGH = 4_000_000
     "--connections",
     "-c",
     type=click.IntRange(1, 64),
-    default=CONNECTIONS,
-    show_default=True,
-    help="Connections at once, for all files together.",
+    help="Connections at once, for all files together. "
+    f"[default: {CONNECTIONS}, and up to {MOST} while more of them bring more]",
 )
 @click.option("--per-host", type=click.IntRange(1, 64), help="Of these, to one host. [default: all]")
 @click.option(
@@ -89,7 +88,7 @@ class _Asked:
     locked: bool
     frozen: bool
     dry_run: bool
-    connections: int
+    connections: int | None
     per_host: int | None
     max_rate: int | None
     max_time: float | None
@@ -168,16 +167,18 @@ def _unfit(misfits: Sequence[ModelMisfit]) -> list[VerificationFailed]:
     ]
 
 
-def _connections(asked: _Asked) -> int:
-    """As many as were asked for, and no more than are of use: a low rate needs few, and each has a piece to lose."""
-    connections = asked.connections
+def _connections(asked: _Asked) -> tuple[int, int]:
+    """How many to begin with, and how many at most: as asked for, and no more than are of use. A low rate needs few,
+    and each has a piece to lose.
+    """
+    first, most = (asked.connections, asked.connections) if asked.connections else (CONNECTIONS, MOST)
     if asked.max_rate is not None:
-        connections = max(1, min(connections, asked.max_rate // ENOUGH))
-    if asked.transport != "xet":
-        return connections
-    from provision.hubs.xet import STREAMS
+        first = most = max(1, min(first, asked.max_rate // ENOUGH))
+    if asked.transport == "xet":
+        from provision.hubs.xet import STREAMS
 
-    return min(connections, STREAMS)
+        most = min(most, STREAMS)
+    return min(first, most), most
 
 
 def _prepare_xet() -> None:
@@ -240,22 +241,22 @@ def _lock(project: Project, asked: _Asked, stop: Stop) -> Lock:
 
 def _means(asked: _Asked, stop: Stop) -> Means:
     from provision.cli.supplies import supply
-    from provision.transfer.assistance import Machine
     from provision.transfer.fill import Means
     from provision.transfer.rate import Rate
+    from provision.transfer.width import Machine, Width
     from provision.volume.writer import new_writer
 
-    connections = _connections(asked)
-    limits = settings.Limits(connections=connections, per_host=asked.per_host or connections)
+    first, most = _connections(asked)
+    limits = settings.Limits(connections=most, per_host=asked.per_host or most)
+    machine = Machine(clock=time.monotonic, used=time.process_time, cores=settings.cores())
     return Means(
         supply=supply(stop, console.say, limits),
         writer=new_writer(),
         progress=console.progress(quiet=asked.quiet, file=asked.progress_file),
         stop=stop,
         clock=time.time,
-        connections=connections,
+        width=Width(first, most, machine, stop),
         rate=Rate(asked.max_rate, time.monotonic, stop.sleep),
-        machine=Machine(clock=time.monotonic, used=time.process_time, cores=settings.cores()),
         xet=asked.transport == "xet",
         volume_size=asked.volume_size,
     )

@@ -29,7 +29,7 @@ from provision.transfer.stretch import Stretch
 from provision.transfer.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from provision.crew import Stop
     from provision.progress import Task
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from provision.transfer.ledger import Part, Piece
     from provision.transfer.rate import Rate
     from provision.transfer.suppliers import Supplier, Suppliers
+    from provision.transfer.width import Width
     from provision.volume.files import File
     from provision.volume.partials import Partial
 
@@ -46,14 +47,13 @@ LOOK = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Who is asked and told while a file is put together, on how many connections at most. `clock`: seconds."""
+    """Who is asked and told while a file is put together, and the connections there are for all files."""
 
     retry: Retry
     stop: Stop
     task: Task
     rate: Rate
-    connections: int
-    clock: Callable[[], float]
+    width: Width
 
 
 class Over(ProvisionError):
@@ -72,8 +72,8 @@ class Assembly:
         self.names: dict[int, frozenset[str]] = {}
         self.served: Counter[str] = Counter()
         self.reused = 0
-        self._partial, self._watch = partial, watch
-        self._turns = Turns(suppliers, watch.retry, watch.clock, self._note)
+        self._partial, self._watch, self._clock = partial, watch, watch.width.clock
+        self._turns = Turns(suppliers, watch.retry, self._clock, self._note)
         held = {*partial.held, *(index for other in partial.others for index in other.pieces)}
         self._ledger = Ledger(self.file.size, held)
         self._front = Front()
@@ -232,12 +232,12 @@ class Assembly:
                 return 0.0
             if self._ledger.missing:
                 return len(self._ledger.missing) / (1 + self._helpers)
-            return 1e-9 if longest(self._under_way, self._watch.clock()) else 0.0
+            return 1e-9 if longest(self._under_way, self._clock()) else 0.0
 
     @property
     def _wants_help(self) -> bool:
         is_open = not (self._is_over or self._takes_all)
-        return is_open and self._helpers < self._helpers_limit and bool(self.suppliers.due(self._watch.clock()))
+        return is_open and self._helpers < self._helpers_limit and bool(self.suppliers.due(self._clock()))
 
     def assist(self) -> None:
         """Bring one stretch, with one try. What goes wrong with a supplier is left to the owner, who has patience.
@@ -246,7 +246,7 @@ class Assembly:
             Interrupted: a stop was asked for.
         """
         with self._changed:
-            due = self.suppliers.due(self._watch.clock())
+            due = self.suppliers.due(self._clock())
             stretch = self._taken() if self._wants_help else None
             if stretch is None:
                 return
@@ -257,11 +257,14 @@ class Assembly:
             raise
         except VolumeError as error:
             self._broken = error
+        except Over:
+            return
         except ProvisionError as error:
             if isinstance(error, HubUnavailable):
-                self.suppliers.put_off(due[0], error, self._watch.clock())
+                self.suppliers.put_off(due[0], error, self._clock())
             if stretch.moved < READ_SIZE:  # so many connections may be more than the supplier bears
                 self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
+                self._watch.width.refused()
         else:
             self._helpers_limit += 1
         finally:
@@ -330,6 +333,7 @@ class Assembly:
         with self._changed:
             self.served[supplier.name] += count
         self._check()
+        self._watch.width.came(count)
         self._watch.rate.spend(count)
 
     def at_once(self) -> int:
@@ -351,7 +355,7 @@ class Assembly:
 
     def _taken(self) -> Stretch | None:
         """The next stretch, for whoever asks with the lock held; None when nothing is missing, or can be relieved."""
-        now = self._watch.clock()
+        now = self._clock()
         parts = self._missing() or self._relieved(now)
         if not parts:
             return None
@@ -360,7 +364,7 @@ class Assembly:
         return stretch
 
     def _missing(self) -> list[Part]:
-        return self._ledger.take_after(0) if self._takes_all else self._ledger.take(self._watch.connections)
+        return self._ledger.take_after(0) if self._takes_all else self._ledger.take(self._watch.width.now)
 
     def _relieved(self, now: float) -> list[Part]:
         slow = longest(self._under_way, now)
@@ -370,7 +374,7 @@ class Assembly:
         with self._changed:
             self._under_way.discard(stretch)
             if stretch.moved >= READ_SIZE:
-                speed = stretch.speed(self._watch.clock())
+                speed = stretch.speed(self._clock())
                 self._usual = (self._usual + speed) / 2 if self._usual else speed
             self._ledger.give_back(stretch.rest())
             self._changed.notify_all()

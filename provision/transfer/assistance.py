@@ -8,48 +8,24 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from provision.crew import Stop
     from provision.transfer.assembly import Assembly
-
-LOOK = 0.25
-"""Seconds between two looks at how busy the machine is, and at what there is to do."""
-
-BUSY = 0.5
-"""The share of the machine that this process may use before nobody helps any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What tells how busy we keep it: `clock` never jumps, `used` is the processor time of this process, both in
-    seconds; `cores` is how many we may use.
-    """
-
-    clock: Callable[[], float]
-    used: Callable[[], float]
-    cores: int
+    from provision.transfer.width import Width
 
 
 class Assistance:
     """The files under way, for whoever has a connection to spare. Threads share it."""
 
-    def __init__(self, machine: Machine, stop: Stop) -> None:
-        self._machine, self._stop = machine, stop
+    def __init__(self, width: Width, stop: Stop) -> None:
+        self.width, self._stop = width, stop
         self._changed = threading.Condition()
         self._under_way: list[Assembly] = []
         self._is_over = False
-        self._since = (machine.clock(), machine.used())
-        self._is_busy = True
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """The machine's."""
-        return self._machine.clock
 
     @contextmanager
     def offered(self, assembly: Assembly) -> Iterator[None]:
@@ -70,12 +46,15 @@ class Assistance:
         """
         while not self._is_over:
             self._stop.check()
-            with self._changed:
-                neediest = None if self._busy() else max(self._under_way, key=lambda one: one.need, default=None)
-                if neediest is None or not neediest.need:
-                    self._changed.wait(LOOK)
-                    continue
-            neediest.assist()
+            neediest = self._neediest()
+            if neediest is None or not self.width.take_place():
+                with self._changed:
+                    self._changed.wait(self.width.look)
+                continue
+            try:
+                neediest.assist()
+            finally:
+                self.width.leave_place()
 
     def end(self) -> None:
         """Nothing more will be under way."""
@@ -83,11 +62,9 @@ class Assistance:
             self._is_over = True
             self._changed.notify_all()
 
-    def _busy(self) -> bool:
-        """Whether this process kept the machine busy of late; yes, until that is known."""
-        now, used = self._machine.clock(), self._machine.used()
-        before, used_before = self._since
-        if now - before >= LOOK:
-            self._is_busy = used - used_before > BUSY * self._machine.cores * (now - before)
-            self._since = (now, used)
-        return self._is_busy
+    def _neediest(self) -> Assembly | None:
+        with self._changed:
+            if self.width.is_busy():
+                return None
+            neediest = max(self._under_way, key=lambda one: one.need, default=None)
+            return neediest if neediest is not None and neediest.need else None

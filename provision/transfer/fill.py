@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from provision.plan import Holding
     from provision.progress import Progress
     from provision.shard import Shard
-    from provision.transfer.assistance import Machine
     from provision.transfer.rate import Rate
+    from provision.transfer.width import Width
     from provision.volume.mount import Volume
     from provision.volume.writer import Writer
 
@@ -54,9 +54,8 @@ class Prospect:
 class Means:
     """What a fill is done with.
 
-    `connections`: all there are at once, for all files. `rate`: bytes a second they may bring together. `machine`: who
-    knows how busy it is. `xet`: whether Hugging Face's files come from its Xet storage first. `volume_size`: bytes,
-    where someone knows them.
+    `width`: the connections there are at once, for all files. `rate`: bytes a second they may bring together. `xet`:
+    whether Hugging Face's files come from its Xet storage first. `volume_size`: bytes, where someone knows them.
     """
 
     supply: Supply
@@ -64,9 +63,8 @@ class Means:
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
-    connections: int
+    width: Width
     rate: Rate
-    machine: Machine
     xet: bool = False
     volume_size: int | None = None
 
@@ -158,7 +156,7 @@ def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials,
         receipts=receipts,
         sources=Sources(means.supply, xet=means.xet),
         rate=means.rate,
-        connections=means.connections,
+        width=means.width,
         progress=means.progress,
         stop=means.stop,
         clock=means.clock,
@@ -178,8 +176,8 @@ def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     work = jobs(steps)
     means.progress.begin("fill", sum(step.file.size for step in steps if step.touches))
     try:
-        with Claims(bench.volume, means.writer, means.machine.clock, means.clock) as claims:
-            outcomes += Shift(bench=bench, claims=claims, machine=means.machine).run(work)
+        with Claims(bench.volume, means.writer, means.width.clock, means.clock) as claims:
+            outcomes += Shift(bench=bench, claims=claims).run(work)
     finally:
         means.progress.end()
     with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong

@@ -23,7 +23,6 @@ from provision.volume.receipts import believed_receipts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from provision.transfer.assistance import Machine
     from provision.transfer.jobs import Job
     from provision.transfer.outcome import Outcome
     from provision.transfer.steps import Bench
@@ -37,13 +36,12 @@ Work = tuple["Outcome", ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """Does jobs, on as many connections as `bench` says. A job that another fill holds is waited for as long as that
-    fill lives.
+    """Does jobs, on as many connections as the width of `bench` says. A job that another fill holds is waited for as
+    long as that fill lives.
     """
 
     bench: Bench
     claims: Claims
-    machine: Machine
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcomes of all jobs, in no order.
@@ -67,10 +65,10 @@ class Shift:
 
     def _pass(self, bench: Bench, jobs: Sequence[Job]) -> list[Work | None]:
         """What became of each job; None where somebody else holds it."""
-        assistance = Assistance(self.machine, bench.stop)
+        assistance = Assistance(bench.width, bench.stop)
         worker = Worker(bench, assistance)
         crew: Crew[Job, Work | None] = Crew(
-            bench.connections, lambda job: self._claimed(job, worker), bench.stop, assistance.give
+            bench.width.most, lambda job: self._claimed(job, worker), bench.stop, assistance.give, bench.width
         )
         try:
             return crew.run(jobs)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from provision.transfer.rate import Rate
     from provision.transfer.sources import Sources
     from provision.transfer.suppliers import Suppliers
+    from provision.transfer.width import Width
     from provision.volume.mount import Volume
     from provision.volume.partials import Partial, Partials
     from provision.volume.receipts.writing import ReceiptWriter
@@ -57,7 +58,7 @@ class Bench:
     receipts: ReceiptWriter
     sources: Sources
     rate: Rate
-    connections: int
+    width: Width
     progress: Progress
     stop: Stop
     clock: Callable[[], float]
@@ -104,8 +105,7 @@ class _Doing:
             stop=bench.stop,
             task=task,
             rate=bench.rate,
-            connections=bench.connections,
-            clock=assistance.clock,
+            width=bench.width,
         )
         self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []
