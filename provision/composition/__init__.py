@@ -19,6 +19,7 @@ lora         LoRA and adapters (peft)
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from provision.composition.misfit import Contents, Misfit, Rule, described
@@ -31,6 +32,16 @@ __all__ = ["Contents", "Misfit", "Rule", "concerns", "described", "misfits"]
 BUDGET: Final = 512 * 1024 * 1024
 """Bytes that one check reads at most. The largest models known have some 20 MiB of headers and index."""
 
+_RULES: Final = {
+    "sharding": ("index", "-of-"),
+    "pipeline": ("model_index.json",),
+    "pretrained": ("",),
+    "gguf": (".gguf",),
+    "onnx": (".onnx",),
+    "lora": ("lora", "adapter_model"),
+}
+"""The modules of rules, each with what a path has in it when one of them may apply: the others need no import."""
+
 _PAPERS = (".md", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".mp4", ".gitattributes", ".gitignore")
 
 
@@ -39,12 +50,11 @@ def misfits(contents: Contents) -> tuple[Misfit, ...]:
 
     Time and memory are bounded whatever the files hold. Raises only what `contents.read` raises.
     """
-    from provision.composition import gguf, lora, onnx, pipeline, pretrained, sharding
-
-    bounded, found = _Bounded(contents), list[Misfit]()
+    bounded, found, names = _Bounded(contents), list[Misfit](), "\n".join(contents.sizes).lower()
     try:
-        for rules in (sharding, pipeline, pretrained, gguf, onnx, lora):
-            found.extend(rules.misfits(bounded))
+        for name, words in _RULES.items():
+            if any(word in names for word in words):
+                found.extend(import_module(f"{__name__}.{name}").misfits(bounded))
     except _Spent as spent:
         detail = f"more than {BUDGET:,} bytes of headers and indexes: the rest was not checked"
         found.append(Misfit(rule=Rule.UNCHECKED, path=spent.path, detail=detail, grave=False))
