@@ -7,7 +7,7 @@ that moves a little each time goes on for as long as it moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from provision.errors import ProvisionError
 
@@ -67,10 +67,16 @@ class Retry:
         Where there is other work with the same partner, `alive` tells how far all of it has come: while that moves,
         patience does not end, but this work is not asked for more often. The last error is raised as it came.
         """
-        from tenacity import Retrying, retry_if_exception
-
         before = self.patience.attempts - 1 if self.is_spent() else 0
         count = _Failures(self.patience, _Row(position, 0), _Row(alive or position, before))
+        try:
+            return operation()
+        except ProvisionError as error:
+            if not error.retryable:
+                raise
+            going_on = _After(error, operation)
+        from tenacity import Retrying, retry_if_exception  # not before it is needed: most work fails nowhere
+
         retrying = Retrying(
             retry=retry_if_exception(_may_be_retried),
             stop=count.exhausted,
@@ -79,7 +85,25 @@ class Retry:
             before_sleep=lambda state: _tell(state, tell or self.tell),
             reraise=True,
         )
-        return retrying(operation)
+        return retrying(going_on)
+
+
+class _After(Generic[T]):
+    """An operation whose first call was made already, and failed."""
+
+    def __init__(self, error: ProvisionError, operation: Callable[[], T]) -> None:
+        self._error: ProvisionError | None = error
+        self._operation = operation
+
+    def __call__(self) -> T:
+        if self._error is not None:
+            raise self._taken(self._error)
+        return self._operation()
+
+    def _taken(self, error: ProvisionError) -> ProvisionError:
+        """`error`, which nobody keeps any more: it keeps all that was at work when it was raised."""
+        self._error = None
+        return error
 
 
 class _Failures:
