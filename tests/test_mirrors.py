@@ -23,8 +23,8 @@ from provision.hubs.schemes import open_hub
 from provision.hubs.supply import Supply
 from provision.lock import Lock, Mirror, dumps, loads
 from provision.manifest import parse
+from provision.report.differences import difference_lines
 from provision.report.document import difference_document
-from provision.report.text import difference_lines
 from provision.resolution import Request, resolve
 from provision.resolution import answers as belongs
 from provision.retry import Patience, Retry

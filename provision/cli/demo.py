@@ -35,7 +35,7 @@ def command(keep: Path | None) -> None:
     """
     from provision.demo.story import Stage, demo
     from provision.demo.voice import Voice
-    from provision.report.findings import Paint
+    from provision.report.paint import Paint
 
     voice = Voice(console.out, Paint(enabled=console.colour()))
     began = time.monotonic()

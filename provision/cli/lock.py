@@ -104,7 +104,7 @@ def _check(projects: Sequence[Project], asked: _Asked) -> None:
 
 def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> None:
     """One project after the other; each is told as soon as it is written, whatever becomes of the next."""
-    from provision.report import document, text
+    from provision.report import differences, document
 
     documents: list[dict[str, Any]] = []
     for project in projects:
@@ -112,7 +112,7 @@ def _lock(projects: Sequence[Project], upgrade: str | None, asked: _Asked) -> No
         change, lock, known = _one(project, upgrade, asked, misfits)
         documents.append(document.difference_document(project.name, change, misfits, stale=lock != known))
         if asked.output == "text":
-            options.show(text.difference_lines(project.name, change, lock.size), {}, "text")
+            options.show(differences.difference_lines(project.name, change, lock.size), {}, "text")
     if asked.output == "json":
         options.show([], {"schema": document.SCHEMA, "ok": True, "projects": documents}, "json")
 

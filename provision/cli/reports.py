@@ -83,7 +83,8 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _text(reported: Reported, colour: bool) -> str:  # noqa: FBT001 - the shape of all renderers
-    from provision.report.findings import Paint, verification_lines
+    from provision.report.findings import verification_lines
+    from provision.report.paint import Paint
 
     paint = Paint(enabled=colour)
     return "\n".join(verification_lines(reported.verification, paint, reported.commands, reported.locks))

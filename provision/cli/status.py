@@ -61,7 +61,7 @@ def _named(projects: Sequence[str], manifests: Path) -> list[Lock]:
 
 
 def _show(found: Status, output: str) -> None:
-    from provision.report.findings import Paint
+    from provision.report.paint import Paint
     from provision.report.status import status_document, status_lines
 
     if output == "json":

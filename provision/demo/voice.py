@@ -10,7 +10,7 @@ from provision.errors import ProvisionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from provision.report.findings import Paint
+    from provision.report.paint import Paint
 
 WIDTH = 100
 INDENT = "   "

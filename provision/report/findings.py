@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provision.names import shown
 from provision.progress import size_text
 from provision.report.advice import NOTHING_GIVEN
+from provision.report.paint import Paint
 from provision.report.tally import misfits_by_model, tallies, troubles
 from provision.report.wording import (
     NOBODY,
@@ -27,22 +28,12 @@ if TYPE_CHECKING:
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import ModelMisfit, Verification
 
-_COLOURS = {"good": "32", "bad": "31", "faint": "2"}
+__all__ = ["Paint", "verification_lines"]
+
 _SHOWN = 20
 """Files that are named of one model and state; the other reports have all."""
 _WIDTH = 90
 """Longest name and phrase, together, that share a line."""
-
-
-class Paint:
-    """Colours, where the reader is a terminal."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
-
-    def __call__(self, text: str, colour: str) -> str:
-        """`text` in one of `good`, `bad`, `faint`."""
-        return f"\033[{_COLOURS[colour]}m{text}\033[0m" if self._enabled else text
 
 
 def verification_lines(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from provision.report.advice import Commands
-    from provision.report.findings import Paint
+    from provision.report.paint import Paint
     from provision.status import Contents, ModelStatus, Status, Tally
     from provision.volume.presence import Presence
 
