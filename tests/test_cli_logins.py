@@ -1,10 +1,12 @@
-"""What the environment says of endpoints and tokens: decided without the hubs' libraries, and as they decide."""
+"""What the environment says of endpoints, tokens and proxies: decided as the libraries decide that are not imported."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from hub_folder import NAME, build
 from hub_folder import run as run_alone
 from hub_kinds import KINDS, TOKEN
+from huggingface_hub import errors
 from misbehaving_hub import MisbehavingHub
 from modelscope_hub import HubConfig
 
-from provision.cli import run
+from provision.cli import run, settings
 from provision.serve import Folder, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +102,9 @@ def modelscope(*saved: str, asked: bool = False, refused: str = "", **environmen
 HERE = "http://127.0.0.1:8000"
 LOGIN = ".cache/huggingface/token"
 COOKIES = ".modelscope/credentials/cookies"
+NO_EXCHANGE = "AccessDenied" if hasattr(errors, "OIDCError") else ""
+"""Older releases of huggingface_hub do not know the variable."""
+
 ROWS = (
     huggingface(),
     huggingface(HF_TOKEN=TOKEN),
@@ -130,7 +136,7 @@ ROWS = (
     huggingface(HF_HUB_OFFLINE="1", HF_TOKEN=TOKEN, asked=True, refused="OfflineMode"),
     huggingface(TRANSFORMERS_OFFLINE="1", HF_TOKEN=TOKEN, asked=True, refused="OfflineMode"),
     huggingface(HF_HUB_OFFLINE="0", HF_TOKEN=TOKEN, asked=True),
-    huggingface(HF_OIDC_RESOURCE="acme/a", HF_TOKEN=TOKEN, asked=True, refused="AccessDenied"),
+    huggingface(HF_OIDC_RESOURCE="acme/a", HF_TOKEN=TOKEN, asked=True, refused=NO_EXCHANGE),
     modelscope(),
     modelscope(MODELSCOPE_API_TOKEN=TOKEN),
     modelscope(MODELSCOPE_API_TOKEN=TOKEN, MODELSCOPE_ENDPOINT=f"{HERE}//"),
@@ -196,14 +202,18 @@ def test_endpoint_and_token_are_those_of_the_hubs_own_library(answers, row):
 
 FILLED = """
 import sys
-from provision.cli import run
+from provision.cli import run, settings
 code = run(["fill", "p", "--locked", "--quiet", "--manifests", ".", "--volume", "volume"])
-print(code, sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:])))
+print(code, sorted(set(sys.modules) & set(sys.argv[1:])))
 """
+NOT_NEEDED = (
+    "huggingface_hub", "httpx", "httpx2", "hf_xet", "modelscope", "modelscope_hub", "requests", "tenacity", "tqdm",
+    "urllib.request", "asyncio", "provision.composition.gguf", "provision.composition.sharding", "provision.difference",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_fill_from_a_lock_imports_no_library_of_a_hub(tmp_path, kind, monkeypatch):
+def test_a_fill_from_a_lock_imports_no_library_of_a_hub_and_nothing_else_it_does_not_need(tmp_path, kind, monkeypatch):
     build(tmp_path / "served", kind.scheme)
     (tmp_path / "volume").mkdir()
     (tmp_path / "p.yaml").write_text(f"project: p\nmodels:\n  - source: {kind.scheme}://{NAME}\n    files: ['*.md']\n")
@@ -212,8 +222,20 @@ def test_a_fill_from_a_lock_imports_no_library_of_a_hub(tmp_path, kind, monkeypa
         for name, value in mine.items():
             monkeypatch.setenv(name, value)
         assert run(["lock", "p", "--manifests", str(tmp_path)]) == 0
-        vendors = ("huggingface_hub", "httpx", "httpx2", "hf_xet", "modelscope", "modelscope_hub", "requests")
         monkeypatch.chdir(tmp_path)
-        done = run_alone("python", "-c", FILLED, *vendors, home=tmp_path, PYTHONPATH=str(ROOT), **mine)
+        done = run_alone("python", "-c", FILLED, *NOT_NEEDED, home=tmp_path, PYTHONPATH=str(ROOT), **mine)
     assert done.stdout.endswith("0 []\n"), done.stderr
     assert (tmp_path / "volume" / "README.md").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"HTTPS_PROXY": "a:1"}, {"http_proxy": "b:2", "no_proxy": "c"}, {"All_Proxy": "d"}, {"NO_PROXY": "*"}],
+)
+def test_proxies_are_those_that_the_standard_library_finds(monkeypatch, variables):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert settings.proxies() == urllib.request.getproxies()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,18 +61,29 @@ class Limits:
 
 def http_settings(limits: Limits) -> HttpSettings:
     """How to reach out, by the environment's usual variables."""
-    from urllib.request import getproxies
-
     from provision.hubs.http import HttpSettings
 
     return HttpSettings(
         user_agent=USER_AGENT,
         now=time.time,
-        proxies=getproxies(),
+        proxies=proxies(),
         ca_bundle=ca_bundle(),
         connections=limits.connections,
         per_host=limits.per_host,
     )
+
+
+def proxies() -> dict[str, str]:
+    """By scheme, and what is to be asked without one under `no`: as the standard library finds them.
+
+    It imports much for that, and finds nothing where there is no such variable; only other systems than Linux keep
+    proxies elsewhere, too.
+    """
+    if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}
+    from urllib.request import getproxies
+
+    return getproxies()
 
 
 def ca_bundle() -> str | None:

@@ -81,13 +81,11 @@ def runs(view: View) -> Iterator[Volume | None]:
 
 
 def _bucket(named: Named, stop: Stop) -> S3View:
-    from urllib.request import getproxies
-
     from provision.retry import Patience, Retry
     from provision.volume.s3 import S3View, settings_from
 
     found = settings_from(
         named.volume or "", datacenter=named.datacenter, endpoint_url=named.endpoint_url, environment=os.environ
     )
-    found = replace(found, proxies=getproxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT)
+    found = replace(found, proxies=settings.proxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT)
     return S3View.open(found, Retry(patience=Patience(), sleep=stop.sleep, tell=console.say), console.say)

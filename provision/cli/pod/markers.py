@@ -38,8 +38,6 @@ def _in_folder(cloud: Local, volume: NetworkVolume, name: str) -> bytes | None:
 
 def _in_bucket(volume: NetworkVolume, name: str) -> bytes | None:
     """Asked once, and without patience: whoever watches asks again."""
-    from urllib.request import getproxies
-
     from provision.retry import Patience, Retry
     from provision.volume.s3 import S3View, settings_from
 
@@ -50,7 +48,11 @@ def _in_bucket(volume: NetworkVolume, name: str) -> bytes | None:
         environment=os.environ,
     )
     found = replace(
-        found, proxies=getproxies(), ca_bundle=settings.ca_bundle(), user_agent=settings.USER_AGENT, answer=_ANSWER
+        found,
+        proxies=settings.proxies(),
+        ca_bundle=settings.ca_bundle(),
+        user_agent=settings.USER_AGENT,
+        answer=_ANSWER,
     )
     with S3View.open(found, Retry(patience=Patience(attempts=1), sleep=lambda _: None)) as view:
         return _read(view, name)

@@ -89,6 +89,8 @@ def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:
 
 
 def _proxy_for(url: str, proxies: Mapping[str, str]) -> str | None:
+    if not proxies:
+        return None
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
     parts = urlsplit(url)
