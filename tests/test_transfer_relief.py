@@ -123,7 +123,6 @@ def at_cdn(behaviour):
 def assert_done(bed, result, *, twice):
     assert result.exit_code == ExitCode.DONE
     assert (bed.volume / "models" / THREE).read_bytes() == content(THREE)
-    assert result.sleeps == [], result.notes
     assert result.fetched <= SIZES[THREE] + twice, "no more comes twice than was on its way"
 
 
@@ -132,9 +131,10 @@ def test_one_connection_that_hardly_moves_is_left_and_its_bytes_come_over_anothe
     result = bed.fill(bed.lock(THREE), connections=3)
     assert_done(bed, result, twice=READ_SIZE)
     starts = [int(text.split("-")[0]) for text in result.ranges()]
-    again = [start for start in starts if SMALL_PIECE < start < 2 * SMALL_PIECE]
-    assert again, "from where the first had come to"
-    assert min(again) < SMALL_PIECE + READ_SIZE
+    first, *again = sorted(start for start in starts if SMALL_PIECE <= start < 2 * SMALL_PIECE)
+    assert first == SMALL_PIECE
+    assert again
+    assert min(again) < SMALL_PIECE + READ_SIZE, "from where the first had come to"
 
 
 def test_connections_that_are_all_slow_share_the_last_pieces(bed):
