@@ -11,16 +11,15 @@ promised. An https mirror lists nothing, so it is not asked.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provision.composition import described
 from provision.crew import Crew
-from provision.digest import sha256_of
 from provision.errors import DigestMismatch, HubRefused, ManifestError
 from provision.facts import Facts, Listed
 from provision.fitting import Excerpts, Repository, is_known, judged
+from provision.freshness import model_meaning
 from provision.layout import Layout, Placement, layout_fault, target_of
 from provision.lock import Lock, LockedFile, LockedModel
 from provision.manifest import select
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
     from provision.errors import Issue
     from provision.hubs import Pin, RemoteFile
     from provision.hubs.supply import Supply
-    from provision.manifest import Manifest, Model, Position, SelectedFile, WantedMirror
+    from provision.manifest import Manifest, Model, Position, WantedMirror
+    from provision.manifest.selection import SelectedFile
 
 _CACHES = {Layout.HF_CACHE: "hf", Layout.MODELSCOPE_CACHE: "modelscope"}
 
@@ -94,22 +94,6 @@ def resolve(
     for name, misfit in resolution.misfits:
         found(name, misfit)
     return lock
-
-
-def model_meaning(manifest: Manifest, model: Model) -> str:
-    """Identifies an entry and the root it stands below; while it is equal, the locked model still answers the entry."""
-    meaning = json.dumps([manifest.root, model.meaning_sha256], separators=(",", ":"))
-    return sha256_of(meaning.encode())
-
-
-def answers(manifest: Manifest, lock: Lock) -> bool:
-    """Whether `lock` was made from `manifest` as it is now: the same meaning, and every entry with its own model.
-
-    A lock of a release before mirrors has none and still belongs: it promises the same.
-    """
-    wanted = [(model.name, model_meaning(manifest, model)) for model in manifest.models]
-    promised = [(model.name, model.meaning_sha256) for model in lock.models]
-    return lock.manifest_sha256 == manifest.meaning_sha256 and wanted == promised
 
 
 class _Resolution:

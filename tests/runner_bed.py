@@ -13,9 +13,9 @@ from pathlib import Path
 import yaml
 from volume_material import promised, receipt_for
 
+from provision.freshness import model_meaning
 from provision.lock import Lock, LockedModel, dumps
 from provision.manifest import load
-from provision.resolution import model_meaning
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
 from provision.volume.receipts.writing import ReceiptWriter

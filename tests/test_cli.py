@@ -18,8 +18,8 @@ from volume_material import promised
 from provision.cli import COMMANDS, cli, run
 from provision.cli.groups import Group
 from provision.errors import ExitCode
+from provision.freshness import model_meaning
 from provision.lock import Lock, LockedModel, dumps
-from provision.resolution import model_meaning
 
 DOCS = Path(__file__).parent.parent
 

@@ -12,7 +12,8 @@ import hub_folder
 import pytest
 from volume_material import NOW, promised, receipt_for
 
-from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel
+from provision.errors import ExitCode
+from provision.lock import HeaderFacts, Lock, LockedFile, LockedModel, dumps
 from provision.tensorfile import parse_header
 from provision.volume.locks import write_lock
 from provision.volume.mount import Volume
@@ -23,7 +24,7 @@ PACKAGE = Path(__file__).parent.parent / "provision"
 RINGS = (
     ("errors", "names", "buffer", "digest", "tensorfile", "progress", "retry", "crew"),
     ("manifest", "lock", "layout", "composition", "hubs"),
-    ("plan", "difference", "shard"),
+    ("plan", "difference", "freshness", "shard"),
     (
         "volume",
         "resolution",
@@ -67,6 +68,8 @@ NEVER_FOR_QUICK = (
     "huggingface_hub", "modelscope", "modelscope_hub", "yaml", "tqdm", "tenacity", "urllib3", "requests",
     "httpx2", "hf_xet", "xxhash", "starlette", "asyncio", "ssl",
 )  # fmt: skip
+
+RESOLVES = ("provision.resolution", "provision.hubs", "provision.composition", "provision.manifest.selection")
 
 
 def modules() -> list[Path]:
@@ -160,6 +163,22 @@ def test_a_quick_verification_imports_no_sdk_and_nothing_heavy(tmp_path: Path, o
 
     assert code == "0", done.stdout
     assert {name for name in loaded if name.split(".")[0] in NEVER_FOR_QUICK} == set()
+
+
+def test_a_check_of_a_lock_imports_nothing_that_resolves(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("project: p\nmodels:\n  - source: hf://o/n\n")
+    (tmp_path / "p.lock.json").write_text(dumps(Lock(project="p", root="", manifest_sha256="c" * 64, models=())))
+    program = (
+        "import sys; from provision.cli import run; "
+        f"print(run(['lock', '--check', '--manifests', {str(tmp_path)!r}]), *sorted(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    code, *loaded = done.stdout.split()
+
+    assert code == str(int(ExitCode.LOCK)), done.stderr
+    assert {name for name in loaded if name.split(".")[0] in {*NEVER_FOR_QUICK} - {"yaml"}} == set()
+    assert {name for name in loaded if name.startswith(RESOLVES)} == set()
 
 
 def filled_volume(root: Path, files: int) -> None:

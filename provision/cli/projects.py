@@ -107,7 +107,7 @@ def required_lock(project: Project) -> Lock:
 
 def check_fresh(project: Project, lock: Lock) -> None:
     """Raise LockStale when `lock` does not answer the manifest that stands now, model by model."""
-    from provision.resolution import answers
+    from provision.freshness import answers
 
     if not answers(read_manifest(project), lock):
         raise LockStale(

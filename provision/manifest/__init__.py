@@ -1,7 +1,8 @@
 """What is wanted: YAML written by people -> values, all faults at once, each with file, line and column.
 
 `parse` and `load` read; `select` says which paths of a repository an entry means; `matches` is the rule of its globs.
-PyYAML is imported when a manifest is read, since `provision verify` reads none.
+PyYAML is imported when a manifest is read, since `provision verify` reads none, and what selects when something is
+selected, since a manifest whose lock stands is only read.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from typing import TYPE_CHECKING
 from provision.layout import Layout
 from provision.manifest.entries import Manifest, Model, Position, WantedFile, WantedMirror
 from provision.manifest.globs import is_glob, matches
-from provision.manifest.selection import SelectedFile, Selection, select
 from provision.manifest.source import Source
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
+
+    from provision.manifest.selection import Selection
 
 __all__ = [
     "Layout",
     "Manifest",
     "Model",
     "Position",
-    "SelectedFile",
-    "Selection",
     "Source",
     "WantedFile",
     "WantedMirror",
@@ -56,3 +57,10 @@ def load(path: str | os.PathLike[str]) -> Manifest:
     from provision.manifest.reading import read_file
 
     return read_file(path)
+
+
+def select(model: Model, paths: Iterable[str]) -> Selection:
+    """What `model` selects of a repository with these `paths`. `files` are right only where there are no issues."""
+    from provision.manifest.selection import selection
+
+    return selection(model, paths)

@@ -52,7 +52,7 @@ class _Claim:
         return _Claim(item=self.item, paths=tuple(paths), exact=self.exact, position=self.position)
 
 
-def select(model: Model, paths: Iterable[str]) -> Selection:
+def selection(model: Model, paths: Iterable[str]) -> Selection:
     """What `model` selects of a repository with these `paths`. `files` are right only where there are no issues."""
     listing = tuple(sorted(set(paths)))
     claims = _claims(model, listing)
