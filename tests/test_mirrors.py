@@ -18,6 +18,7 @@ from misbehaving_hub import MisbehavingHub, Rule, answers, rewrites
 from provision.crew import Stop
 from provision.difference import difference
 from provision.errors import ExitCode, HostileListing, HubUnavailable, ManifestError, RepositoryNotFound
+from provision.freshness import answers as belongs
 from provision.hubs.http import Http
 from provision.hubs.schemes import open_hub
 from provision.hubs.supply import Supply
@@ -26,7 +27,6 @@ from provision.manifest import parse
 from provision.report.differences import difference_lines
 from provision.report.document import difference_document
 from provision.resolution import Request, resolve
-from provision.resolution import answers as belongs
 from provision.retry import Patience, Retry
 from provision.serve import Folder
 
