@@ -119,7 +119,8 @@ def web_fault(place: str) -> str:
 
 def shown(text: str, limit: int = 120) -> str:
     """Foreign text made fit to print on one line of a terminal: no control characters, at most `limit` long."""
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: 4 * limit])
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: 4 * limit])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
