@@ -19,7 +19,9 @@ from provision.plan import Action
 from provision.transfer.assembly import Assembly, Watch
 from provision.transfer.doubt import Attempt, resolve_doubt, told
 from provision.transfer.outcome import Done, Outcome, kept
+from provision.transfer.parcel import LARGEST, Parcel
 from provision.transfer.proof import check_header, read_through
+from provision.transfer.suppliers import Suppliers
 from provision.volume.partials import Held
 from provision.volume.placing import place
 from provision.volume.receipts import Receipt, receipt_of, trusted
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from provision.transfer.assistance import Assistance
     from provision.transfer.rate import Rate
     from provision.transfer.sources import Sources
-    from provision.transfer.suppliers import Suppliers
     from provision.transfer.width import Width
     from provision.volume.mount import Volume
     from provision.volume.partials import Partial, Partials
@@ -109,17 +110,20 @@ class _Doing:
         )
         self._suppliers = bench.sources.of(step)
         self._assemblies: list[Assembly] = []
+        self._served = Counter[str]()
         self._held = 0
 
     def outcome(self, done: Done, *, reused: int = 0, error: ProvisionError | None = None) -> Outcome:
         """What became of it; sources are remembered by what they did."""
-        served = sum((assembly.served for assembly in self._assemblies), Counter[str]())
+        served = sum((assembly.served for assembly in self._assemblies), self._served)
         self._bench.sources.learn(self._suppliers, served, error)
         dropped = {name: str(why) for name, why in self._suppliers.dropped.items()}
         return Outcome(step=self._step, done=done, reused=reused, served=served, dropped=dropped, error=error)
 
     def _reused(self) -> int:
         """Bytes that lay there and did not have to come: not those that an earlier try of this step has brought."""
+        if not self._assemblies:
+            return 0
         first, *later = self._assemblies
         if not later:
             return first.reused
@@ -202,7 +206,7 @@ class _Doing:
         with partial, ExitStack() as stack:
             partial.others = [*partial.others, *self._copies(stack)]
             self._held = len(partial.held)
-            attempt = self._attempt(partial, self._suppliers)
+            attempt = self._unpacked(partial) or self._attempt(partial, self._suppliers)
             if attempt.sha256 != self._file.sha256:
                 again = lambda suppliers: self._once_more(partial, suppliers)  # noqa: E731 - partial is its whole matter
                 first, attempt = attempt, resolve_doubt(partial, self._suppliers, attempt, again)
@@ -213,6 +217,29 @@ class _Doing:
             return self._placed_by_another()
         self._vouch(attempt.pieces, placed)
         return self.outcome(done, reused=self._reused())
+
+    def _unpacked(self, partial: Partial) -> Attempt | None:
+        """The whole file, written, where it is small and comes as promised with the first answer; None where it is not,
+        or does not: that answer is then the first that an assembly gets.
+        """
+        size, suppliers = self._file.size, self._suppliers
+        first = suppliers.due(self._bench.width.clock())[:1]
+        ordinary = not (self._assemblies or partial.held or partial.others)
+        whole = 0 < size <= LARGEST and self._watch.rate.at_once(size) == size
+        if not (ordinary and whole and first) or first != suppliers.left[:1]:
+            return None
+        parcel, (supplier, *others) = Parcel(self._file), suppliers.left
+        parcel.fetch(supplier, suppliers.pace(supplier), self._watch.stop.check)
+        if not parcel.is_proven:
+            self._suppliers = Suppliers([parcel.played_by(supplier), *others])
+            return None
+        supplier.tally.bytes += size
+        self._served[supplier.name] += size
+        self._bench.width.came(size)
+        self._watch.rate.spend(size)
+        partial.write_at(0, parcel.data)
+        self._task.advance(size)
+        return Attempt(size=size, sha256=self._file.sha256, pieces=[], names={})
 
     def _attempt(self, partial: Partial, suppliers: Suppliers) -> Attempt:
         assembly = Assembly(partial, suppliers, self._watch)
