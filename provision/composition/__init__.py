@@ -35,7 +35,7 @@ BUDGET: Final = 512 * 1024 * 1024
 _RULES: Final = {
     "sharding": ("index", "-of-"),
     "pipeline": ("model_index.json",),
-    "pretrained": ("",),
+    "pretrained": ("config.json",),
     "gguf": (".gguf",),
     "onnx": (".onnx",),
     "lora": ("lora", "adapter_model"),

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from provision.buffer import new_buffer
-from provision.digest import PieceHasher, sha256_of
+from provision.digest import PieceHasher
 from provision.errors import HeaderMismatch, VolumeError
-from provision.tensorfile import HEADER_LENGTH_BYTES, header_length
+from provision.volume.header import header_sha256
 
 if TYPE_CHECKING:
     import os
 
     from provision.lock import LockedFile
     from provision.transfer.assembly import Watch
+    from provision.volume.header import Source
     from provision.volume.mount import Volume
 
 READ_SIZE = 1024 * 1024
-
-
-class Readable(Protocol):
-    """Bytes at offsets: an open file, a partial."""
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; fewer only where the file ends."""
 
 
 def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceHasher, os.stat_result] | None:
@@ -62,7 +56,7 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
         return hasher, before
 
 
-def check_header(file: LockedFile, bytes_of: Readable) -> None:
+def check_header(file: LockedFile, bytes_of: Source) -> None:
     """Compare the safetensors header with the locked one, where there is one.
 
     Raises:
@@ -70,8 +64,7 @@ def check_header(file: LockedFile, bytes_of: Readable) -> None:
     """
     if file.header is None:
         return
-    length = header_length(bytes_of.read_at(0, HEADER_LENGTH_BYTES), file.size)
-    if sha256_of(bytes_of.read_at(0, HEADER_LENGTH_BYTES + length)) != file.header.sha256:
+    if header_sha256(file, bytes_of) != file.header.sha256:
         raise HeaderMismatch(
             f"{file.target}: the bytes are as promised, but their safetensors header is not the one in the lock",
             hint="the lock contradicts itself: restore it from git, or make it anew with `provision lock`",

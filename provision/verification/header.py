@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provision.digest import sha256_of
 from provision.verification.findings import State
+from provision.volume.header import header_sha256
 
 if TYPE_CHECKING:
     from provision.verification.findings import Finding, Promise
     from provision.volume.view import Readable
-
-PREFIX = 8
-"""First bytes of a safetensors file: the length of its header, little-endian (huggingface/safetensors, "Format")."""
-
-LIMIT = 100_000_000
-"""The longest header that safetensors has; a damaged length must not cost its value in memory."""
 
 SNIFFED = 512
 """First bytes of a wrong file that are looked at to say what it is."""
 
 
 def header_finding(promise: Promise, opened: Readable) -> Finding | None:
-    """The finding when the header is not the locked one; None when it is, or none was promised.
-
-    The header is compared, not parsed: it was when it was locked.
-    """
+    """The finding when the header is not the locked one; None when it is, or none was promised."""
     file = promise.file
     if file.header is None:
         return None
-    length = int.from_bytes(opened.read_at(0, PREFIX), "little")
-    if length > LIMIT or PREFIX + length > file.size:
-        return promise.found(State.HEADER, file.header.sha256, None, instead(promise, opened) or "it is damaged")
-    actual = sha256_of(opened.read_at(0, PREFIX + length))
-    return None if actual == file.header.sha256 else promise.found(State.HEADER, file.header.sha256, actual)
+    actual = header_sha256(file, opened)
+    if actual == file.header.sha256:
+        return None
+    detail = "" if actual else instead(promise, opened) or "it is damaged"
+    return promise.found(State.HEADER, file.header.sha256, actual, detail)
 
 
 def size_finding(promise: Promise, opened: Readable, size: int) -> Finding:
