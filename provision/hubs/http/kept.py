@@ -45,6 +45,8 @@ def ask(pool: HTTPConnectionPool, target: str, headers: Mapping[str, str], stall
         connection.sock.sendall(request)
         answer = connection.answer = Answer(connection.sock, method="GET")
         answer.begin_at_once()
+        if answer.will_close:
+            connection.close()  # the answer has a hold of its own on what it is read from
     except BaseException as error:
         connection.close()
         pool._put_conn(None)  # noqa: SLF001

@@ -36,7 +36,6 @@ TLS gives one record (16 KiB) at a time, however many have come: enough of them 
 
 _HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([^\r\n]*)\r\n((?:[!#-'*+.0-9A-Z^-z|~-]+:[^\r\n\0]*\r\n)+)\r\n")
 _LINE = re.compile(r"([^:]+):[ \t]*([^\r]*?)[ \t]*\r\n")
-_WITHOUT_BODY = frozenset({b"204", b"304"})
 
 
 class _Incoming(io.RawIOBase):
@@ -80,7 +79,7 @@ class Answer(HTTPResponse):
         for name, value in _LINE.findall(head[3].decode("latin-1")) if head else ():
             told.add(name, value)
         length = told.get("Content-Length", "")
-        if head is None or "Transfer-Encoding" in told or not length.isdecimal() or head[1] in _WITHOUT_BODY:
+        if head is None or "Transfer-Encoding" in told or not length.isdecimal():
             self.begin()
             return
         self.fp.read(head.end())
