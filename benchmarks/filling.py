@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from peers import Tool
 
 SMALL_FILES, SMALL_SIZE = 2_000, 16 * 1024
-WIDTHS = (1, 2, 4, 8, 16)
+WIDTHS = (None, 1, 2, 4, 8, 16)
 TURNS = 3  # where it is only about the shape of a curve
 OURS = ours("modelscope"), ours("hf")
 WALL = {MODELSCOPE.name: 0.8, HF.name: 0.3}  # budgets, as ratios
@@ -71,11 +71,11 @@ def filling_small(bench: Bench) -> Section:
 def filling_widths(bench: Bench) -> Section:
     """What the number of connections does where there is no distance."""
 
-    def work(width: int, place: Path) -> Run:
+    def work(width: int | None, place: Path) -> Run:
         return bench.counted(bench.fill(place, "modelscope", width))
 
     runs = min(bench.runs, TURNS)
-    contenders = [Contender(name=str(width), work=partial(work, width)) for width in WIDTHS]
+    contenders = [Contender(name=str(width or "by itself"), work=partial(work, width)) for width in WIDTHS]
     rows = tuple(
         Line((taken.name, rate(bench.material.size, taken.seconds), *_figures(taken)))
         for taken in take_turns(contenders, runs, bench.folder)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SIZES = (192, 64)  # MiB
 SMALL = (24, 8)
-WIDTHS = (1, 4, 8, 16)
+WIDTHS = (None, 1, 4, 8, 16, 32)
 LONGEST = 40.0  # seconds after which a contender is stopped
 LOOK = 0.05  # seconds between two looks whether it has ended
 WIRE = Wire(rate=10**9, delay=0.015, loss=0.001)
@@ -83,9 +83,10 @@ def _contestants() -> list[Contestant]:
     return [*map(_ours, WIDTHS), *map(_theirs, (MODELSCOPE, HF_ALONE, ARIA2, CURL))]
 
 
-def _ours(width: int) -> Contestant:
+def _ours(width: int | None) -> Contestant:
+    option = "" if width is None else f" --connections {width}"
     return Contestant(
-        name=f"**provision fill** --connections {width}",
+        name=f"**provision fill**{option}",
         command=lambda bench, place: bench.fill(place, "modelscope", width),
     )
 

@@ -79,7 +79,7 @@ def build(root: Path, paths: tuple[str, ...] = USUAL) -> Path:
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces are SMALL_PIECE long from now on, so that several connections share less. In this process only."""
-    for module in [module for name, module in sys.modules.items() if name.startswith("provision.")]:
+    for module in [module for name, module in list(sys.modules.items()) if name.startswith("provision.")]:
         if hasattr(module, "PIECE_SIZE"):
             monkeypatch.setattr(module, "PIECE_SIZE", SMALL_PIECE)
     monkeypatch.setattr(memory, "LARGE", SMALL_PIECE)
@@ -232,8 +232,8 @@ class Bed:
 
     def _sleep(self, result: Result, wait: float) -> None:
         result.sleeps.append(wait)
-        self.slept += wait
         self.pause(wait)
+        self.slept += wait
 
 
 def bed_at(hub: MisbehavingHub, kind: Kind, place: Path) -> Bed:

@@ -232,7 +232,7 @@ class Assembly:
                 return 0.0
             if self._ledger.missing:
                 return len(self._ledger.missing) / (1 + self._helpers)
-            return 1e-9 if longest(self._under_way, self._clock()) else 0.0
+            return 1e-9 if longest(self._under_way, self._usual, self._clock()) else 0.0
 
     @property
     def _wants_help(self) -> bool:
@@ -367,7 +367,7 @@ class Assembly:
         return self._ledger.take_after(0) if self._takes_all else self._ledger.take(self._watch.width.now)
 
     def _relieved(self, now: float) -> list[Part]:
-        slow = longest(self._under_way, now)
+        slow = longest(self._under_way, self._usual, now)
         return relieve(slow, self._ledger, self._usual, now) if slow else []
 
     def _leave(self, stretch: Stretch) -> None:

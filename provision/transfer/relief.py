@@ -28,24 +28,26 @@ SICK = 8
 """So many times slower than others were is far slower."""
 
 
-def longest(stretches: Iterable[Stretch], now: float) -> Stretch | None:
-    """The one that needs longest, of those that need help and can be given it; `now` in seconds."""
-    helped = [one for one in stretches if not one.is_alone and _needs_long(one, now)]
+def longest(stretches: Iterable[Stretch], usual: float, now: float) -> Stretch | None:
+    """Of those that have something to give away, the one that needs longest. `usual`: bytes a second of others; `now`
+    in seconds.
+    """
+    helped = [one for one in stretches if not one.is_alone and _needs_long(one, now) and _can_give(one, usual, now)]
     return max(helped, key=lambda one: one.left / (one.speed(now) or 1.0), default=None)
 
 
 def relieve(stretch: Stretch, ledger: Ledger, usual: float, now: float) -> list[Part]:
-    """Parts that `stretch` has no more, and somebody else is to bring. `usual`: bytes a second of others."""
-    if stretch.waiting:
+    """Parts that `stretch`, which can give something, has no more, and somebody else is to bring."""
+    part = stretch.part
+    if stretch.waiting or part is None:
         ledger.give_back(stretch.waiting)
         stretch.waiting.clear()
         return ledger.take(1)
-    part = stretch.part
-    if part is None:
-        return []
-    if stretch.speed(now) * SICK < usual:
-        return _taken_over(stretch, part)
-    return [ledger.split(part, part.sure + part.left // 2)] if part.left >= 2 * LITTLE else []
+    if _is_sick(stretch, usual, now):
+        stretch.part = None
+        part.times += 1
+        return [part]
+    return [ledger.split(part, part.sure + part.left // 2)]
 
 
 def _needs_long(stretch: Stretch, now: float) -> bool:
@@ -55,10 +57,14 @@ def _needs_long(stretch: Stretch, now: float) -> bool:
     return stretch.left > stretch.speed(now) * SOON
 
 
-def _taken_over(stretch: Stretch, part: Part) -> list[Part]:
-    """Not while bytes of it are on their way to the volume."""
-    if part.sure != part.offset:
-        return []
-    stretch.part = None
-    part.times += 1
-    return [part]
+def _can_give(stretch: Stretch, usual: float, now: float) -> bool:
+    part = stretch.part
+    if stretch.waiting or part is None:
+        return bool(stretch.waiting)
+    if _is_sick(stretch, usual, now):
+        return part.sure == part.offset  # else bytes of it are on their way to the volume
+    return part.left >= 2 * LITTLE
+
+
+def _is_sick(stretch: Stretch, usual: float, now: float) -> bool:
+    return stretch.speed(now) * SICK < usual
