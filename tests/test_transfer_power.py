@@ -64,17 +64,21 @@ def stands_before(volume, before):
         receipts.add(receipt)
 
 
-def recorded_fill(hub, volume, before, monkeypatch, every, *, paths=(BIG, SMALL)):
-    """The log of a whole fill, how much of it was there before, and the digests of what stood."""
+def recorded_fill(hub, volume, before, monkeypatch, every, *, after=partials.SYNC_AFTER, paths=(BIG, SMALL), streams=3):
+    """The log of a whole fill, how much of it was there before, and the digests of what stood.
+
+    `every`, `after`: pieces and seconds between two flushes.
+    """
     stands_before(volume, before)
     bed = bed_at(hub, volume)
     lock = bed.lock(*paths)
     stood = standing(volume, lock)
     with monkeypatch.context() as patch:
         patch.setattr(partials, "SYNC_EVERY", every)
+        patch.setattr(partials, "SYNC_AFTER", after)
         log = recorded(volume, patch)
         begin = len(log.changes)
-        assert bed.fill(lock, connections=3).exit_code == ExitCode.DONE
+        assert bed.fill(lock, connections=streams).exit_code == ExitCode.DONE
     return log, begin, stood
 
 
@@ -138,7 +142,8 @@ def test_what_a_fill_has_called_done_outlives_a_power_loss(hub, tmp_path, monkey
 
 
 def test_what_was_proven_and_flushed_is_not_fetched_again(hub, tmp_path, monkeypatch):
-    log, _, _ = recorded_fill(hub, tmp_path, "nothing", monkeypatch, 1, paths=(BIG,))
+    """On a slow line that is every piece: here each takes longer than may pass between two flushes."""
+    log, _, _ = recorded_fill(hub, tmp_path, "nothing", monkeypatch, 8, after=1e-9, paths=(BIG,), streams=1)
     lock = bed_at(hub, tmp_path).lock(BIG)
     lines = [at for at, change in enumerate(log.changes) if change.data.startswith(b'{"i":')]
     journal = log.changes[lines[0]].file

@@ -109,7 +109,7 @@ def fill(volume: Volume, prospect: Prospect, means: Means) -> Filling:
         VolumeAbsent: it was unmounted meanwhile.
         Interrupted: a stop was asked for; what is proven stays proven.
     """
-    partials = Partials(volume, means.writer)
+    partials = Partials(volume, means.writer, means.width.clock)
     if any(step.touches for step in prospect.plan.steps):
         volume.check_writable()
         prospect = _with_room(volume, prospect, means, partials)

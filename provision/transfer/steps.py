@@ -15,16 +15,18 @@ from provision.errors import (
     VolumeReadOnly,
     VolumeTrouble,
 )
-from provision.plan import Action
+from provision.plan import Action, State
 from provision.transfer.assembly import Assembly, Watch
 from provision.transfer.doubt import Attempt, resolve_doubt, told
 from provision.transfer.outcome import Done, Outcome, kept
 from provision.transfer.parcel import LARGEST, Parcel
 from provision.transfer.proof import check_header, read_through
 from provision.transfer.suppliers import Suppliers
+from provision.volume.holdings import holding_of
+from provision.volume.journal import keeps_journal
 from provision.volume.partials import Held
 from provision.volume.placing import place
-from provision.volume.receipts import Receipt, receipt_of, trusted
+from provision.volume.receipts import Receipt, read_receipts, receipt_of, trusted
 
 if TYPE_CHECKING:
     import os
@@ -184,9 +186,25 @@ class _Doing:
     def _bring(self, done: Done) -> Outcome:
         """The file was absent, or another version, when the plan was made; by now another fill may have placed it."""
         known = self._bench.known.get(self._file.target)
-        if (known is None or known.sha256 == self._file.sha256) and self._bench.volume.stat(self._file.target):
-            return self._prove_or_repair()
+        if known is None or known.sha256 == self._file.sha256:
+            found = self._bench.volume.stat(self._file.target)
+            if found is not None:
+                return self._proven_meanwhile(found) or self._prove_or_repair()
         return self._assemble(self._bench.partials.claim(self._file), done)
+
+    def _proven_meanwhile(self, found: os.stat_result) -> Outcome | None:
+        """Kept unread, as the plan would have it, when the other fill has left a receipt for what stands; None when it
+        has not. A file of one piece is read in less time than receipts are looked up in.
+        """
+        if not keeps_journal(self._file):
+            return None
+        with suppress(VolumeError):  # receipts that cannot be read: then the file is
+            receipts = read_receipts(self._bench.volume, self._bench.clock(), only={self._file.target})
+            receipt = receipts.get(self._file.target)
+            if holding_of(self._file, found, receipt, 0).state is State.PROVEN:
+                self._task.advance(self._file.size)
+                return self.outcome(Done.KEPT, reused=self._file.size)
+        return None
 
     def _known_pieces(self) -> tuple[str, ...]:
         known = self._bench.known.get(self._file.target)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from provision.digest import PIECE_SIZE
 from provision.errors import VolumeError, VolumeFull
 from provision.volume.faults import FULL_HINT
-from provision.volume.journal import keeps_journal, piece_line
+from provision.volume.journal import JOURNAL_LIMIT, TAKEN_BACK, flushed_line, keeps_journal, parse, piece_line
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
 
     from provision.lock import LockedFile
     from provision.volume.files import File
+    from provision.volume.journal import Journal
     from provision.volume.partials import Partials
     from provision.volume.paths import Folder
 
@@ -34,8 +36,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a claim has opened; `stack` closes it. `size`: bytes that `data` has, proven or not; `journal_end`: bytes of
-    our journal that are worth keeping.
+    """What a claim has opened; `stack` closes it. `size`: bytes that `data` has, proven or not; `journal`: what ours
+    says so far.
     """
 
     file: LockedFile
@@ -44,7 +46,7 @@ class Opened:
     held: Mapping[int, str]
     others: Sequence[Held]
     size: int
-    journal_end: int
+    journal: Journal
     stack: ExitStack
 
 
@@ -68,9 +70,9 @@ class Partial:
         self._data = opened.data
         self._stack = opened.stack
         self._journal: File | None = None
-        self._journal_end, self._flushed_end = opened.journal_end, 0
-        self._unsynced = 0
-        self._guard, self._flushing = threading.Lock(), threading.Lock()
+        self._know(opened.journal)
+        self._unsynced, self._flushed_at = 0, store.clock()
+        self._guard, self._flushing = threading.RLock(), threading.Lock()
         self._lost: VolumeError | None = None
         self._empty = not opened.size
 
@@ -80,17 +82,25 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with suppress(VolumeError) if error else nullcontext():  # what went wrong first tells more
+            self.close()
 
     def close(self) -> None:
         """Close everything, keep the bytes; where there are none, no name either.
 
         A partial to which nothing was written has no journal: nobody could tell whose it is, or go on with it.
         """
-        with self._stack, suppress(VolumeError):  # an empty file that cannot be removed makes nothing wrong
-            if self._empty:
-                self._empty = False
-                self.folder.unlink(self.name)
+        with self._stack:
+            with suppress(VolumeError):  # an empty file that cannot be removed makes nothing wrong
+                if self._empty:
+                    self._empty = False
+                    self.folder.unlink(self.name)
+            with self._losing():
+                self._data.close()
+
+    def _know(self, journal: Journal) -> None:
+        """Go on with `journal`: how long it is, how much of it is flushed, and where in it the line of a piece is."""
+        self._journal_end, self._flushed_end, self._places = journal.length, journal.flushed, dict(journal.places)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`; fewer only where the partial ends."""
@@ -101,10 +111,13 @@ class Partial:
         return self._data.read_into(offset, buffer)
 
     def write_at(self, offset: int, data: Buffer) -> None:
-        """All of `data` at `offset`. Whose the partial is, and so whether he is dead, is in the journal by then."""
-        if self._journal is None and keeps_journal(self.file):
+        """All of `data`, which is of one piece, at `offset`. Whose the partial is, and so whether he is dead, is in the
+        journal by then, and what it says of the piece is taken back: no flush has vouched for what is written now.
+        """
+        index = offset // PIECE_SIZE
+        if keeps_journal(self.file) and (self._journal is None or index in self._places):
             with self._guard:
-                self._open_journal()
+                self._take_back(index)
         self._empty = False
         self._data.write_at(offset, data)
 
@@ -113,7 +126,8 @@ class Partial:
         return self._data.stat()
 
     def record(self, index: int, digest: str) -> None:
-        """Piece `index` is written and has `digest`. Every few pieces are flushed, by the thread that brings the last.
+        """Piece `index` is written and has `digest`. Every few pieces, or seconds, what is there is flushed, by the
+        thread that brings the last.
 
         Raises:
             VolumeError: as the class says; after a flush that failed, the same to every thread that comes.
@@ -121,35 +135,65 @@ class Partial:
         if not keeps_journal(self.file):
             return
         with self._guard:
-            self._note(piece_line(index, digest))
-            if self._unsynced < self._store.sync_every:
+            if self._lost is not None:
+                raise self._lost
+            self._take_back(index)
+            self._places[index] = self._append(piece_line(index, digest))
+            self._unsynced += 1
+            if not self._is_due():
                 return
             self._unsynced, mark = 0, self._journal_end
         self._flush(mark)
 
-    def _note(self, line: bytes) -> None:
-        if self._lost is not None:
-            raise self._lost
+    def _is_due(self) -> bool:
+        """Whether it is time for a flush: not for a second one beside one that takes long, but where much waits."""
+        now = self._store.clock()
+        late = now - self._flushed_at >= self._store.sync_after and not self._flushing.locked()
+        if not late and self._unsynced < self._store.sync_every:
+            return False
+        self._flushed_at = now
+        return True
+
+    def _append(self, line: bytes) -> int:
+        """Write `line` to the journal; where it begins."""
         # One write at a place of our own counting: a line that was cut by a full volume is written over, not after.
-        self._open_journal().write_at(self._journal_end, line)
+        place = self._journal_end
+        self._open_journal().write_at(place, line)
         self._journal_end += len(line)
-        self._unsynced += 1
+        return place
+
+    def _take_back(self, index: int) -> None:
+        journal = self._open_journal()
+        if index in self._places:
+            journal.write_at(self._places[index], TAKEN_BACK)
+            del self._places[index]
 
     def _open_journal(self) -> File:
         if self._journal is None:
             self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
-            if self._journal_end:
-                self._vouch_for_older()
-            self._journal_end = self._flushed_end = self._journal.stat().st_size
+            if self._journal.stat().st_size != self._journal_end:  # there was none, or it was taken away
+                self._know(self._said(self._journal))
+            self._vouch_for_older()
         return self._journal
+
+    def _said(self, journal: File) -> Journal:
+        return parse(journal.read_at(0, JOURNAL_LIMIT), self.file)
 
     def _vouch_for_older(self) -> None:
         """A fill that was killed may have left lines, and bytes, that it never flushed."""
-        try:
+        if all(place < self._flushed_end for place in self._places.values()):
+            return
+        with self._losing():
             self._data.sync_data()
-        except VolumeError as error:
-            self._lose(error)
-            raise
+        self._mark(self._journal_end)
+
+    def _mark(self, end: int) -> None:
+        """Say that a flush has vouched for what the first `end` bytes of the journal name; called with the guard. A
+        fill that goes on with this one, and whose first flush fails, then need not give all of it up.
+        """
+        if end > self._flushed_end:
+            self._flushed_end = end
+            self._append(flushed_line(end))
 
     def _flush(self, mark: int) -> None:
         """Everything up to `mark` in the journal is on the volume when this returns: bytes first, then their lines.
@@ -164,35 +208,46 @@ class Partial:
         with self._flushing:  # one at a time: of two that flush at once, only one is told of a failure
             if self._lost is not None:
                 raise self._lost
-            try:
+            with self._losing():
                 self._data.sync_data()
                 if self._journal is not None:
                     self._journal.sync_data()
-            except VolumeError as error:
-                with self._guard:
-                    self._lose(error)
-                raise
             with self._guard:
-                self._flushed_end = max(self._flushed_end, mark)
+                self._mark(mark)
 
-    def _lose(self, error: VolumeError) -> None:
-        """Take back what no flush has vouched for; called with the guard."""
-        self._lost = error
-        self._journal_end = self._flushed_end
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Within, bytes are brought to the volume. When that fails, what no flush has vouched for is taken back."""
+        try:
+            yield
+        except VolumeError as error:
+            with self._guard:
+                self._lost = error
+                self._lose()
+            raise
+
+    def _lose(self) -> None:
+        if self._journal is None and not self._places:
+            return
+        end = self._journal_end = self._flushed_end
+        self._places = {index: place for index, place in self._places.items() if place < end}
         with suppress(VolumeError):
-            if self._journal is None and keeps_journal(self.file):
-                self._journal = self._stack.enter_context(self._store.open_journal(self.file, self._journal_end))
-            elif self._journal is not None:
-                self._journal.truncate(self._journal_end)
+            if self._journal is None:
+                self._journal = self._stack.enter_context(self._store.open_journal(self.file, end))
+            else:
+                self._journal.truncate(end)
+            if end:
+                self._journal.write_at(end, flushed_line(end))  # the line that said so was cut off, too
 
     def restrict(self, pieces: Mapping[int, str]) -> None:
         """From now on only `pieces` are held here; the journal says so too, and what others hold is not asked for."""
         self.held, self.others = dict(pieces), ()
         if not keeps_journal(self.file):
             return
+        self._flush(self._journal_end)
         with self._guard:
-            self._journal = self._stack.enter_context(self._store.open_journal(self.file, 0, pieces))
-            self._journal_end = self._flushed_end = self._journal.stat().st_size
+            self._journal = self._stack.enter_context(self._store.open_journal(self.file, 0, pieces, pieces))
+            self._know(self._said(self._journal))
             self._unsynced = 0
 
     def seal(self) -> bool:
@@ -203,13 +258,9 @@ class Partial:
         Raises:
             VolumeFull: it does not have its length; a quota may leave nothing of a file, and say so late or never.
         """
-        try:
+        with self._losing():
             self._data.sync()
             self._data.close()
-        except VolumeError as error:
-            with self._guard:
-                self._lose(error)
-            raise
         sealed = self.folder.open_file(self.name)
         if sealed is None:
             return False
@@ -223,13 +274,18 @@ class Partial:
         return True
 
     def settle(self) -> None:
-        """After placing: close, and take away what anyone has left of this file."""
-        self.close()
-        # The file stands. A leftover that cannot be removed takes room and is met again; it makes nothing wrong.
+        """After placing: close, and take away what anyone has left of this file.
+
+        Nothing is raised: the file stands. A journal that cannot be closed, or a leftover that cannot be removed, takes
+        room and is met again; it makes nothing wrong.
+        """
+        with suppress(VolumeError):
+            self.close()
         with suppress(VolumeError):
             self._store.forget(self.file)
 
     def discard(self) -> None:
         """Close, and take away the bytes and their journal. Others' are left alone."""
-        self.close()
+        with suppress(VolumeError):  # nobody wants what may be lost now
+            self.close()
         self._store.drop(self.file, [self._store.writer.id])

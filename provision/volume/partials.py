@@ -16,15 +16,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from stat import S_IMODE
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from provision.errors import UnsafePath, VolumeError, VolumeTrouble
 from provision.volume.faults import UNSAFE_HINT
 from provision.volume.journal import (
     JOURNAL_LIMIT,
+    NO_JOURNAL,
     Journal,
     bytes_of,
-    head_line,
     journal_name,
     journals_among,
     keeps_journal,
@@ -32,7 +33,7 @@ from provision.volume.journal import (
     parse,
     partial_name,
     partials_among,
-    piece_line,
+    text_of,
     within,
 )
 from provision.volume.mount import is_regular
@@ -41,7 +42,7 @@ from provision.volume.paths import parent_and_name
 from provision.volume.writer import Owner, is_dead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from provision.lock import LockedFile
     from provision.volume.files import File
@@ -58,9 +59,13 @@ SYNC_EVERY = 8
 """Pieces between two flushes of a partial and its journal.
 
 A piece is not flushed by itself: resuming reads every piece again and believes its digest, not its journal, so nothing
-is wrong after a power cut, and at most this many pieces move twice. It is not left to the end either: some quotas are
-reported by fsync alone (MooseFS), and should be before the volume's last gigabytes were streamed for nothing.
+is wrong after a power cut, and at most this many pieces move twice; a flush may block for minutes where a volume is
+far (MooseFS), and many small ones bring it into trouble. It is not left to the end either: some quotas are reported by
+fsync alone, and should be before the volume's last gigabytes were streamed for nothing.
 """
+
+SYNC_AFTER = 10.0
+"""Seconds between two flushes at most, while pieces come: so many of fetching, and no more, may a power cut cost."""
 
 IDLE = 600.0
 """Seconds after its last write a partial may be taken away where its room is needed."""
@@ -81,12 +86,16 @@ class Leftover:
 
 
 class Partials:
-    """The unfinished files of one volume, as one writer meets them. Threads may share it; one claims a target."""
+    """The unfinished files of one volume, as one writer meets them. Threads may share it; one claims a target.
 
-    def __init__(self, volume: Volume, writer: Writer) -> None:
+    `clock` is in seconds, of any beginning; without one, only pieces are counted between two flushes.
+    """
+
+    def __init__(self, volume: Volume, writer: Writer, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.volume = volume
         self.writer = writer
-        self.sync_every = SYNC_EVERY
+        self.clock = clock
+        self.sync_every, self.sync_after = SYNC_EVERY, SYNC_AFTER
         self._leftovers: dict[str, dict[str, list[str]]] = {}
 
     def claim(self, file: LockedFile) -> Partial:
@@ -120,7 +129,7 @@ class Partials:
                 if not is_regular(standing):
                     raise UnsafePath(f"{folder.path}/{name} is not a regular file", hint=UNSAFE_HINT)
                 shared = standing.st_nlink > 1
-                if not known or shared or not self._take(file, folder, name, known):
+                if not known or shared or not self._take(file, folder, name, known, known):
                     others = _sources(folder, name, known, file, stack)
                     folder.unlink(name)
             return self._claim(file, others, stack)
@@ -129,15 +138,22 @@ class Partials:
         """The name of our partial of `file`."""
         return partial_name(key_of(file), self.writer.id)
 
-    def open_journal(self, file: LockedFile, length: int, pieces: Mapping[int, str] | None = None) -> File:
-        """Our journal of `file`, open: its first `length` bytes as they are, or, with none, anew with `pieces`."""
+    def open_journal(
+        self,
+        file: LockedFile,
+        length: int,
+        pieces: Mapping[int, str] = MappingProxyType({}),
+        flushed: Mapping[int, str] = MappingProxyType({}),
+    ) -> File:
+        """Our journal of `file`, open: its first `length` bytes as they are, or, with none, anew with `pieces`, of
+        which those in `flushed` are.
+        """
         with self.volume.made_state(JOURNALS) as folder, ExitStack() as stack:
             journal = stack.enter_context(folder.made_file(journal_name(key_of(file), self.writer.id)))
             kept = length if journal.stat().st_size >= length else 0
             journal.truncate(kept)
             if not kept:
-                lines = [piece_line(index, digest) for index, digest in (pieces or {}).items()]
-                journal.write_at(0, b"".join([head_line(file, self.writer.owner), *lines]))
+                journal.write_at(0, text_of(file, self.writer.owner, pieces, flushed))
                 journal.sync()
                 folder.sync()
             stack.pop_all()
@@ -255,7 +271,7 @@ class Partials:
             held=within(own.pieces, file.size, length) if own else {},
             others=others,
             size=min(length, file.size),
-            journal_end=own.length if own else 0,
+            journal=own or NO_JOURNAL,
             stack=stack.pop_all(),
         )
         return Partial(self, opened)
@@ -276,14 +292,18 @@ class Partials:
         dead = [writer for writer, journal in found.items() if is_dead(journal.owner, self.writer.owner)]
         for writer in sorted(dead, key=lambda writer: len(found[writer].pieces), reverse=True):
             journal = found[writer]
-            if self._take(file, folder, partial_name(key_of(file), writer), journal.pieces):
+            name = partial_name(key_of(file), writer)
+            if self._take(file, folder, name, journal.pieces, journal.flushed_pieces):
                 del found[writer]
                 self.drop(file, [writer])
                 return self._journals(file).get(self.writer.id)
         return None
 
-    def _take(self, file: LockedFile, folder: Folder, old: str, pieces: Mapping[int, str]) -> bool:
-        """Make `old` our partial with `pieces`; False when it is gone, or not ours to write.
+    def _take(
+        self, file: LockedFile, folder: Folder, old: str, pieces: Mapping[int, str], flushed: Mapping[int, str]
+    ) -> bool:
+        """Make `old` our partial with `pieces`, of which those in `flushed` are; False when it is gone, or not ours to
+        write.
 
         The journal comes first. Cut short before the rename, there is a journal with no partial, which holds nothing,
         and `old` is what it was. The other way round there would be a partial of which nothing is known, and all of it
@@ -293,7 +313,7 @@ class Partials:
         source = _fit(folder, old, writing=True)
         if source is None:
             return False
-        with source, self.open_journal(file, 0, pieces) as journal:
+        with source, self.open_journal(file, 0, pieces, flushed) as journal:
             source.set_mode(S_IMODE(journal.stat().st_mode))  # 0644 less the umask, as the journal has just got it
         if folder.rename(old, self.name_of(file)):
             folder.sync()
