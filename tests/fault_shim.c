@@ -72,7 +72,7 @@ static long long allowance(const char *call, long long wanted) {
     if (atoi(setting("FAULT_ERRNO")) == 0) {
       static unsigned long long state = 88172645463325252ull;
       state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-      allowed = state % 3 == 0 ? 1 : 1 + (long long)(state % (unsigned long long)wanted);
+      if (left <= 0) allowed = state % 3 == 0 ? 1 : 1 + (long long)(state % (unsigned long long)wanted);
       if (allowed < wanted) tell(call);
     } else if (left <= 0) {
       failed++, allowed = -1;

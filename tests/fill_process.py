@@ -30,13 +30,14 @@ sys.stderr.write(pathlib.Path("/proc/self/status").read_text())
 sys.exit(code)
 """
 
-_CLAIMS_BROKEN = """
+_CHANGED = """
 import sys
 from provision.cli import run
-from provision.volume.claims import Claims
-Claims.take = lambda claims, name: True
+{change}
 sys.exit(run(sys.argv[1:]))
 """
+
+_CLAIMS_BROKEN = "from provision.volume.claims import Claims; Claims.take = lambda claims, name: True"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,11 @@ def start(
     *flags: str,
     measured: bool = False,
     claims: bool = True,
+    change: str = "",
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[str]:
     """A fill of the bed's volume, under way, with `variables` in its environment; without `claims` it is told that all
-    of them are its own.
+    of them are its own, and `change` is a line of Python for other constants.
     """
     home = bed.home
     home.mkdir(exist_ok=True)
@@ -80,8 +82,9 @@ def start(
         **variables,
     }
     program = ["-m", "provision"]
-    if measured or not claims:
-        program = ["-c", _MEASURED if measured else _CLAIMS_BROKEN]
+    change = change if claims else _CLAIMS_BROKEN
+    if measured or change:
+        program = ["-c", _MEASURED if measured else _CHANGED.format(change=change)]
     words = ["fill", "--frozen", str(project), "--volume", str(bed.volume), "--format", "json", *flags]
     return subprocess.Popen(
         [sys.executable, "-W", "always::ResourceWarning", *program, *words],
