@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from dataclasses import dataclass
 
 import pytest
@@ -11,18 +12,19 @@ from fill_bed import BIG, NAME, SIZES, SMALL, TOKEN, Bed, build
 from hub_kinds import HUGGINGFACE, MODELSCOPE
 from misbehaving_hub import MisbehavingHub, Rule, answers
 from xet_cas import Cas, Fault, XetStore, cuts, flips, refuses, stalls, trickles
-from xet_hub import XET_TOKEN, announce
+from xet_hub import XET_TOKEN, announce, lends
 
 from provision.digest import PIECE_SIZE
 from provision.errors import DigestMismatch, ExitCode, PathNotFound
 from provision.hubs import Pace
 from provision.serve import Folder, Settings
-from provision.transfer import assistance, suppliers
+from provision.transfer import suppliers, width
 
 ALL = SIZES[BIG]
 P = PIECE_SIZE
 BY_HTTP = f"hf://{NAME}"
 BY_XET = f"{BY_HTTP} by xet"
+OTHER_TOKEN = "xet_anothertoken"
 TRIES = 4
 """By chance hf_xet 1.8 tells a refusal as a cut or an early end, which is no reason to drop it."""
 
@@ -45,7 +47,7 @@ def cas(store):
 
 @pytest.fixture
 def bed(folder, cas, tmp_path, monkeypatch):
-    monkeypatch.setattr(assistance, "LOOK", 0.01)  # help comes at once
+    monkeypatch.setattr(width, "LOOK", 0.01)  # help comes at once
     (tmp_path / "volume").mkdir()
     with MisbehavingHub(Folder(folder), Settings(token=TOKEN)) as hub:
         announce(hub, cas)
@@ -75,11 +77,13 @@ GOES_ON_OVER_HTTP = {
     "a xorb trickles": row("xorb", trickles, SOME_BLOCKS, all_by_http=True, slow=True),
     "a xorb's address is over": row("xorb", refuses(403), all_by_http=True),
     "a xorb is unavailable": row("xorb", refuses(503), all_by_http=True),
+    "of a xorb there is too much asked": row("xorb", refuses(429), all_by_http=True),
     "a xorb is gone": row("xorb", refuses(404), all_by_http=True, dropped=True),
     "the plan is cut": row("reconstruction", cuts, 10, all_by_http=True),
     "the plan stalls": row("reconstruction", stalls, 10, all_by_http=True, slow=True),
     "the plan is refused": row("reconstruction", refuses(403), all_by_http=True),
     "the plan is unavailable": row("reconstruction", refuses(503), all_by_http=True),
+    "too many plans are asked for": row("reconstruction", refuses(429), all_by_http=True),
     "the file is not known": row("reconstruction", refuses(404), all_by_http=True, dropped=True),
 }
 
@@ -132,9 +136,40 @@ def test_what_came_from_the_storage_before_it_failed_is_not_asked_for_over_http(
     assert served(result)[BY_XET] + served(result)[BY_HTTP] == ALL
 
 
+def test_a_token_that_is_over_midway_is_no_reason_to_stop_or_to_begin_anew(bed, cas):
+    """The storage does not honour it any more, though its time is not over; the hub lends another."""
+
+    def over(handler, rest):
+        handler.give(rest)
+        if len(cas.of("reconstruction")) > 4 and cas.token == XET_TOKEN:
+            cas.token = OTHER_TOKEN
+            bed.hub.rules.insert(0, Rule("/xet-read-token/", lends(cas.endpoint, OTHER_TOKEN)))
+
+    cas.faults.append(Fault("reconstruction", over))
+    result = bed.fill(bed.lock(BIG), connections=3)
+    assert result.exit_code == ExitCode.DONE
+    assert 401 in {asked.status for asked in cas.of("reconstruction")}
+    assert served(result)[BY_XET] > 0
+    assert sum(served(result).values()) == ALL
+    assert result.outcomes[0].dropped == {}
+    assert XET_TOKEN not in f"{result.outcomes} {result.notes}"
+
+
+def test_a_storage_that_cannot_be_reached_gives_its_turn_to_http(bed, cas):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        bed.hub.rules.insert(0, Rule("/xet-read-token/", lends(address, XET_TOKEN)))
+        result = bed.fill(bed.lock(BIG), connections=3)
+    assert result.exit_code == ExitCode.DONE
+    assert served(result) == {BY_HTTP: ALL}
+    assert cas.asked == []
+    assert any("goes on" in note and BY_XET in note for note in result.notes)
+
+
 def test_a_flipped_byte_from_the_storage_is_found_and_laid_to_it(bed, cas):
     cas.faults.append(Fault("xorb", flips, 500_000, times=1))
-    result = bed.fill(bed.lock(BIG), connections=1)
+    result = bed.fill(bed.lock(BIG), connections=3)
     assert result.exit_code == ExitCode.DONE
     assert any("sha256 is not as promised" in note for note in result.notes)
     assert any("had come wrong from" in note and BY_XET in note for note in result.notes)
