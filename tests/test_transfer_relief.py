@@ -91,6 +91,12 @@ def test_bytes_on_their_way_to_the_volume_keep_their_bringer():
     assert longest([stretch], usual, NOW) is None
 
 
+def test_a_part_that_has_come_is_not_taken_from_who_is_about_to_say_so():
+    ledger = Ledger(P, set())
+    stretch = under_way(ledger, 1, P, 1000 * SOON)
+    assert longest([stretch], 1e12, NOW) is None
+
+
 def test_one_who_has_nothing_to_give_stands_before_nobody():
     ledger = Ledger(2 * P, set())
     little = under_way(ledger, 1, P - LITTLE, 1000 * SOON)

@@ -30,7 +30,7 @@ SICK = 8
 
 def longest(stretches: Iterable[Stretch], usual: float, now: float) -> Stretch | None:
     """Of those that have something to give away, the one that needs longest. `usual`: bytes a second of others; `now`
-    in seconds.
+    in seconds. To be asked, as `relieve`, with the lock under which they admit bytes: meanwhile none gets on.
     """
     helped = [one for one in stretches if not one.is_alone and _needs_long(one, now) and _can_give(one, usual, now)]
     return max(helped, key=lambda one: one.left / (one.speed(now) or 1.0), default=None)
@@ -51,8 +51,8 @@ def relieve(stretch: Stretch, ledger: Ledger, usual: float, now: float) -> list[
 
 
 def _needs_long(stretch: Stretch, now: float) -> bool:
-    times = stretch.part.times if stretch.part else 0
-    if now - stretch.began < SOON * AGAIN**times:
+    part = stretch.part
+    if now - stretch.began < SOON * AGAIN ** (part.times if part else 0):
         return False
     return stretch.left > stretch.speed(now) * SOON
 
@@ -62,7 +62,7 @@ def _can_give(stretch: Stretch, usual: float, now: float) -> bool:
     if stretch.waiting or part is None:
         return bool(stretch.waiting)
     if _is_sick(stretch, usual, now):
-        return part.sure == part.offset  # else bytes of it are on their way to the volume
+        return part.sure == part.offset < part.end  # else bytes of it are on their way to the volume, or all are there
     return part.left >= 2 * LITTLE
 
 

@@ -88,8 +88,8 @@ class Stretch:
 
     def rest(self) -> list[Part]:
         """The parts that have not come, or not all of them."""
-        under_way = [] if self.part is None else [self.part]
-        return [*under_way, *self.waiting]
+        part = self.part
+        return [*self.waiting] if part is None else [part, *self.waiting]
 
     def run(self, supplier: Supplier) -> None:
         """Receive from `supplier` until all parts have come, or the stretch had to be left to another (`is_done` is
