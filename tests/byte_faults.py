@@ -147,13 +147,13 @@ def acts_after(count: int, act: Callable[[], None]) -> Behaviour:
     async def acting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted(message: Message) -> None:
             nonlocal left
-            body = message.get("body", b"")
-            if left >= 0 and len(body) >= left and message["type"] == "http.response.body":
-                first, body, left = body[:left], body[left:], -1
-                await send({**message, "body": first, "more_body": True})
+            body, before = message.get("body", b""), left
+            left -= len(body)  # before it is sent: others are sent meanwhile
+            if left <= 0 <= before and message["type"] == "http.response.body":
+                left = -1
+                await send({**message, "body": body[:before], "more_body": True})
                 act()
-                message = {**message, "body": body}
-            left -= len(body) if left >= 0 else 0
+                message = {**message, "body": body[before:]}
             await send(message)
 
         await honest(scope, receive, counted)
