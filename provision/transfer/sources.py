@@ -11,7 +11,7 @@ from provision.hubs import Pin
 from provision.transfer.suppliers import XET, Supplier, Suppliers, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from provision.errors import ProvisionError
     from provision.hubs import Pace, Stream
@@ -50,12 +50,12 @@ class Sources:
         self._guard = Lock()
         self._tallies: dict[str, Tally] = {}
         self._late: set[str] = set()
+        self._of_models: dict[int, tuple[LockedModel, tuple[Supplier, ...]]] = {}
         self._droughts: dict[str, _Drought] = {}
 
     def of(self, step: Step) -> Suppliers:
         """Who can send the file of `step`: its model's source and mirrors in their order, late ones last."""
-        all_of_them = (replace(one, tally=self._tally(one.place)) for one in self._all(step.model))
-        return Suppliers(sorted(all_of_them, key=lambda one: one.place in self._late))
+        return Suppliers(sorted(self._all(step.model), key=lambda one: one.place in self._late))
 
     def retry_for(self, step: Step) -> Retry:
         """The patience with those who have the file of `step`."""
@@ -93,7 +93,16 @@ class Sources:
     def _tally(self, place: str) -> Tally:
         return self._tallies.setdefault(place, Tally())  # in one step, whatever other threads do
 
-    def _all(self, model: LockedModel) -> Iterator[Supplier]:
+    def _all(self, model: LockedModel) -> tuple[Supplier, ...]:
+        known = self._of_models.get(id(model))
+        if known is None or known[0] is not model:  # models are large, and hashing one takes longer than its files do
+            known = self._of_models[id(model)] = (model, self._tallied(self._made(model)))
+        return known[1]
+
+    def _tallied(self, suppliers: Iterable[Supplier]) -> tuple[Supplier, ...]:
+        return tuple(replace(one, tally=self._tally(one.place)) for one in suppliers)
+
+    def _made(self, model: LockedModel) -> Iterator[Supplier]:
         pin = Pin(repository=model.repository, revision=model.revision, commit=model.commit)
         if self._xet and model.hub == "hf":
             yield Supplier(name=f"{model.source} by xet", place=XET, open=lambda *asked: self._open_xet(pin, *asked))

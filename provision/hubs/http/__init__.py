@@ -186,7 +186,8 @@ class Http:
         span = body_span(response.status, response.headers, wanted)
         told = Answered(address=url, etag=strong_etag(response.headers), ranged=response.status == 206)
         known = self._memory.learn(location, wanted, told)
-        check_unchanged(response.status, response.headers, known, f"{shown(wanted.path)} at {host_of(url)}")
+        if known is not None:
+            check_unchanged(response.status, response.headers, known, f"{shown(wanted.path)} at {host_of(url)}")
         return span
 
     def read(self, location: Location, wanted: Wanted) -> bytes:
@@ -210,7 +211,7 @@ class Http:
         home, seen = origin_of(location.url), set[str]()
         while True:
             seen.add(url)
-            elsewhere = origin_of(url) != home
+            elsewhere = url != location.url and origin_of(url) != home
             headers = {} if elsewhere else dict(location.headers)
             if ranged:
                 headers |= self._range_headers(url, location, wanted)
