@@ -51,7 +51,7 @@ def volume_fault(error: OSError, path: str, *, reading: bool = False) -> VolumeE
     return kind(f"{shown(path, 300)}: {os.strerror(number)}", hint=hint)
 
 
-class faults_at:  # noqa: N801 - it reads as the function that it stands for, and a generator costs three times as much
+class faults_at:  # noqa: N801 - used as a function; a generator costs three times as much
     """Within, every OSError becomes what `volume_fault` makes of it."""
 
     __slots__ = ("_path", "_reading")
