@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Twice as many as there are cores: half of the tests wait, for pods, hubs and deadlines.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
-.PHONY: help demo test test-system lint bench schema clean
+.PHONY: help demo test test-system test-kills lint bench schema clean
 
 help:  ## what there is to do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,12 +32,15 @@ $(VENV)/.ready-system: $(VENV)/.ready
 demo: $(VENV)/.ready  ## the whole story on this machine, with real weights
 	@$(BIN)/provision demo
 
-test: $(VENV)/.ready  ## all tests that need nothing but python3
+test: $(VENV)/.ready  ## all tests that need nothing but python3 (and, where it is there, gcc)
 	$(BIN)/python -m pytest -q -m "not system" -n $(WORKERS) --dist loadfile
 	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
 
 test-system: $(VENV)/.ready-system  ## tests that need Debian packages or root (.ci/run installs them)
 	$(BIN)/python -m pytest -q -m system -n $(WORKERS) --dist loadfile
+
+test-kills: $(VENV)/.ready  ## 200 fills killed at random bytes, with several streams open (20 minutes; PROVISION_TEST_SEED repeats them)
+	PROVISION_TEST_KILLS=$${PROVISION_TEST_KILLS:-200} $(BIN)/python -m pytest -q -s -n0 tests/test_transfer_kill.py -k killed_at_any_byte
 
 lint: $(VENV)/.ready  ## ruff, and mypy --strict
 	$(BIN)/ruff check .
