@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from misbehaving_hub import Behaviour, _answer_of, _send, answers
 from starlette.datastructures import Headers
 
-from provision.digest import PIECE_SIZE
+from provision import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,8 +116,26 @@ def bodies(change: Callable[[bytes], bytes], *, chunked: bool) -> Behaviour:
     return changing
 
 
-def flips(at: int) -> Behaviour:
-    """One bit of the file's byte `at` comes wrong."""
+def reports(part: str) -> Behaviour:
+    """The honest answer with another Content-Range, made of the numbers of the honest one."""
+
+    async def reporting(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        async def reported(message: Message) -> None:
+            headers = Headers(raw=message.get("headers", []))
+            if "content-range" in headers:
+                first, last, size = map(int, re.findall(r"\d+", headers["content-range"]))
+                told = part.format(first=first, last=last, size=size, more=size + 1, fewer=size - 1, before=last - 1)
+                raw = [pair for pair in message["headers"] if pair[0] != b"content-range"]
+                message = {**message, "headers": [*raw, (b"content-range", told.encode())]}
+            await send(message)
+
+        await honest(scope, receive, reported)
+
+    return reporting
+
+
+def flips(at: int, *, of_part: bool = False) -> Behaviour:
+    """One bit of byte `at` comes wrong: of the file, or of the part that was asked for."""
 
     async def flipping(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         where = 0
@@ -126,7 +144,7 @@ def flips(at: int) -> Behaviour:
             nonlocal where
             if message["type"] == "http.response.start":
                 part = re.match(r"bytes (\d+)-", Headers(raw=message["headers"]).get("content-range", ""))
-                where = int(part[1]) if part else 0
+                where = int(part[1]) if part and not of_part else 0
             else:
                 data = bytearray(message.get("body", b""))
                 if where <= at < where + len(data):
@@ -161,18 +179,39 @@ def acts_after(count: int, act: Callable[[], None]) -> Behaviour:
     return acting
 
 
-def on_piece(index: int, *once: Behaviour, then: Behaviour | None = None, at_once: int = 1) -> Behaviour:
-    """Honest, but for requests whose part begins in piece `index`: the first of them meets the first of `once`, and so
-    on; those that follow meet `then`, if there is one. The first `at_once` requests are answered when all have come.
+@dataclass(slots=True)
+class Meeting:
+    """Nobody is answered before `count` have asked; `clients` are those who did, by the port they came from."""
+
+    count: int
+    clients: list[int] = field(default_factory=list)
+    _met: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def join(self, client: int) -> None:
+        if not self._met.is_set():
+            self.clients.append(client)
+            if len(self.clients) == self.count:
+                self._met.set()
+        async with asyncio.timeout(30):
+            await self._met.wait()
+
+
+def on_piece(
+    index: int,
+    *once: Behaviour,
+    then: Behaviour | None = None,
+    others: Behaviour | None = None,
+    meeting: Meeting | None = None,
+) -> Behaviour:
+    """As `others`, or honest, but for requests whose part begins in piece `index`: the first of them meets the first of `once`, and so
+    on; those that follow meet `then`, if there is one. Nobody is answered before the `meeting`, if there is one.
     """
-    met, coming = asyncio.Barrier(at_once), iter(once)
-    asked = itertools.count(1)
+    coming = iter(once)
 
     async def one_of_many(honest: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        if next(asked) <= at_once:
-            async with asyncio.timeout(30):
-                await met.wait()
-        behaviour = next(coming, then) if _begins(scope) // PIECE_SIZE == index else None
+        if meeting:
+            await meeting.join(scope["client"][1])
+        behaviour = next(coming, then) if _begins(scope) // digest.PIECE_SIZE == index else others
         await (behaviour(honest, scope, receive, send) if behaviour else honest(scope, receive, send))
 
     return one_of_many

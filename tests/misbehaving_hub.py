@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -52,7 +53,7 @@ class Rule:
 class Request:
     """One request, and how it was answered so far: `status` 0 is not at all, `sent` counts bytes of the body.
 
-    `client` is the port it came from: the same one means the same connection.
+    `client` is the port it came from: the same one means the same connection. `at` is when it came, by the hub's clock.
     """
 
     place: str
@@ -60,6 +61,7 @@ class Request:
     target: str
     headers: Headers = field(repr=False)
     client: int = 0
+    at: float = 0.0
     status: int = 0
     sent: int = 0
 
@@ -71,6 +73,7 @@ class MisbehavingHub:
         self.rules: list[Rule] = []
         self.log: list[Request] = []
         self.folder = folder
+        self.clock: Callable[[], float] = time.monotonic
         self.server = Server(folder, settings)
         self.server.hub = self._ruled("hub", self.server.hub)
         self.server.cdn = self._ruled("cdn", self.server.cdn)
@@ -92,7 +95,7 @@ class MisbehavingHub:
 
     def _ruled(self, place: str, honest: ASGIApp) -> ASGIApp:
         async def ruled(scope: Scope, receive: Receive, send: Send) -> None:
-            request = _request(place, scope)
+            request = _request(place, scope, self.clock())
             self.log.append(request)
 
             async def counting(message: Message) -> None:
@@ -189,8 +192,8 @@ async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -
     await send({"type": "http.response.body", "body": body})
 
 
-def _request(place: str, scope: Scope) -> Request:
+def _request(place: str, scope: Scope, at: float) -> Request:
     query = scope["query_string"].decode("latin-1")
     target = scope["path"] + (f"?{query}" if query else "")
-    client = scope["client"][1]
-    return Request(place=place, method=scope["method"], target=target, headers=Headers(scope=scope), client=client)
+    client, headers = scope["client"][1], Headers(scope=scope)
+    return Request(place=place, method=scope["method"], target=target, headers=headers, client=client, at=at)

@@ -1,182 +1,164 @@
-"""One range among several goes wrong: what a CDN may do to it, while the others go well, and what comes out.
-
-Three connections share a file of three pieces, and are all at work before the first is answered. Who has the range
-that goes wrong, the owner of the file or one who helps, is chance: each law holds for either. The general laws are
-asserted after every fill.
-"""
+"""One range among several goes wrong: every row of the fault table, at both hubs. The laws are asserted after each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from itertools import pairwise
 
 import pytest
-from byte_faults import announces, bodies, cuts_after, drips, flips, ignores_range, on_piece, shifts_range, stalls_after
-from fill_bed import BIG, SIZES, TOKEN, Bed, build
+from byte_faults import Meeting, drips, on_piece, waits_until
+from fault_table import ALL, FAILS, HELPER, ONCE, OWNER, SEVEN, Fault, P, assert_the_law, away
+from fill_bed import EIGHT, NOW, SMALL, THREE, TOKEN, bed_at, build, proven, small_pieces
 from hub_kinds import KINDS
-from misbehaving_hub import Behaviour, MisbehavingHub, Rule, answers, page, redirects
+from misbehaving_hub import MisbehavingHub, Rule, answers, redirects
 
-from provision.digest import PIECE_SIZE
-from provision.errors import (
-    AddressExpired,
-    ConnectionCut,
-    DigestMismatch,
-    ExitCode,
-    HubRefused,
-    NotAHub,
-    ObjectChanged,
-    PathNotFound,
-    RateLimited,
-    SizeMismatch,
-    Stalled,
-    Unreachable,
-)
+from provision.errors import ExitCode, Stalled
 from provision.serve import Folder, Settings
-from provision.transfer import assistance
-from provision.transfer.outcome import Done
+from provision.transfer import width
 
 FILE = r"/resolve/|/repo\?"
-ALL = SIZES[BIG]
-P = PIECE_SIZE
-K = 5_000_000
-SECOND = f"bytes {P}-{2 * P - 1}"
-"""The range that goes wrong, as a Content-Range begins."""
-CHANGED = announces({"etag": '"another"'})
+SECRET = "s3cret"
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (BIG,))), Settings(token=TOKEN)) as hub:
+    with MisbehavingHub(
+        Folder(build(tmp_path_factory.mktemp("served"), (THREE, EIGHT, SMALL))), Settings(token=TOKEN)
+    ) as hub:
         yield hub
 
 
 @pytest.fixture(params=KINDS, ids=str)
 def bed(request, hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(assistance, "LOOK", 0.01)  # help comes at once
-    hub.rules.clear()
-    hub.log.clear()
-    (tmp_path / "volume").mkdir()
-    return Bed(hub=hub, kind=request.param, volume=tmp_path / "volume")
+    small_pieces(monkeypatch)
+    monkeypatch.setattr(width, "LOOK", 0.01)  # help comes at once
+    bed = bed_at(hub, request.param, tmp_path)
+    hub.clock = bed.clock
+    bed.used = lambda: 0.0 if hub.log else time.monotonic()  # but not before the owner has asked
+    return bed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """`once`: what requests for the second piece meet, one after another; `then`: what all later ones meet.
-
-    `extra`: most bytes that may come for nothing. `waits`: those that the hub asked for, where it did.
-    """
-
-    once: tuple[Behaviour, ...] = ()
-    then: Behaviour | None = None
-    place: str = "cdn"
-    error: type | None = None
-    extra: int = 0
-    waits: frozenset[float] = frozenset({0.0})
-    slow: bool = False
+def begins(request):
+    """The piece that a request begins with."""
+    part = request.headers.get("range")
+    return int(part.removeprefix("bytes=").split("-")[0]) // P if part else 0
 
 
-def once(*behaviours, **law):
-    return Row(once=behaviours, **law)
+def asked_for(result, piece, place):
+    return [request for request in result.requests if request.place == place and begins(request) == piece]
 
 
-def always(behaviour, error, **law):
-    return Row(then=behaviour, error=error, **law)
-
-
-def announced(**headers):
-    return announces({name.replace("_", "-"): value for name, value in headers.items()})
-
-
-def longer(body):
-    return body + b"more"
-
-
-def shorter(body):
-    return body[:K]
-
-
-COMES_OUT_RIGHT = {
-    "nothing is wrong": once(),
-    "cut after K bytes": once(cuts_after(K)),
-    "cut before the first byte": once(cuts_after(0)),
-    "cut one byte before the end": once(cuts_after(P - 1)),
-    "cut again and again": once(*[cuts_after(K)] * 3),
-    "silent before the first byte": once(stalls_after(0), slow=True),
-    "silent in the middle": once(stalls_after(K), slow=True),
-    "never silent, and never done": once(drips(10, 0.02), slow=True),
-    "500": once(answers(500)),
-    "503 in the middle": once(cuts_after(K), answers(503)),
-    "429 that asks for seconds": once(answers(429, {"Retry-After": "7"}), waits=frozenset({7.0})),
-    "429 that asks for seconds, again": once(*[answers(429, {"Retry-After": "7"})] * 2, waits=frozenset({7.0})),
-    "an address that is over": once(answers(403)),
-    "an address that is over in the middle": once(cuts_after(K), answers(403)),
-    "200 to a Range": once(ignores_range(), extra=2 * P),
-    "416 to a Range": once(answers(416, {"Content-Range": f"bytes */{ALL}"}), extra=2 * P),
-    "206 from before the asked offset": once(shifts_range(-1000), extra=1000),
-    "206 from behind the asked offset": once(shifts_range(1000)),
-    "206 that does not say what it is": once(announced(content_range=None)),
-    "206 with a garbled Content-Range": once(announced(content_range="bytes 5-x/y")),
-    "206 without a total": once(announced(content_range=f"{SECOND}/*")),
-    "short but clean": once(bodies(shorter, chunked=True)),
-    "longer than asked for": once(bodies(longer, chunked=True), extra=4),
-    "no length announced": once(announced(content_length=None)),
-    "a length that is not that of the part": once(announced(content_range=f"bytes {P}-{2 * P - 2}/{ALL}")),
-    "one bit flipped": once(flips(P + K), extra=ALL),
-    "429 from the hub itself": once(answers(429, {"Retry-After": "7"}), place="hub", waits=frozenset({7.0})),
-    "503 from the hub itself": once(answers(503), place="hub"),
-}
-
-FAILS = {
-    "cut always": always(cuts_after(0), ConnectionCut),
-    "cut always at the same byte": Row(once=(cuts_after(K),), then=cuts_after(0), error=ConnectionCut),
-    "silent always": always(stalls_after(0), Stalled, slow=True),
-    "429 always": always(answers(429, {"Retry-After": "7"}), RateLimited, waits=frozenset({7.0})),
-    "429 that asks for too long": always(answers(429, {"Retry-After": "301"}), RateLimited, waits=frozenset()),
-    "500 always": always(answers(500), Unreachable),
-    "no address is honoured": always(answers(403), AddressExpired),
-    "404": always(answers(404), PathNotFound),
-    "418": always(answers(418), HubRefused),
-    "206 always from behind": always(shifts_range(1), ConnectionCut),
-    "206 of another file": always(announced(content_range=f"{SECOND}/{ALL + 1}"), SizeMismatch),
-    "416 of another file": always(answers(416, {"Content-Range": f"bytes */{K}"}), SizeMismatch),
-    "announced longer than locked": always(announces({"content-length": str(ALL + 1)}), ConnectionCut),
-    "compressed": always(announced(content_encoding="gzip"), NotAHub),
-    "a web page": always(page(), NotAHub),
-    "another object": always(CHANGED, ObjectChanged),
-    "another digest is named": always(announces({"x-linked-etag": f'"{"e" * 64}"'}), DigestMismatch),
-    "a circle of redirects": always(redirects("/round"), NotAHub),
-    "a redirect to nowhere": always(redirects("http://[::1"), NotAHub),
-    "a redirect to a file": always(redirects("file:///etc/passwd"), NotAHub),
-    "one bit always flipped": always(flips(P + K), DigestMismatch, extra=ALL),
-}
-
-
-def run(bed, row):
-    misbehave = on_piece(1, *row.once, then=row.then, at_once=3)
-    bed.hub.rules[:] = [Rule(FILE if row.place == "hub" else "", misbehave, place=row.place)]
-    result = bed.fill(bed.lock(BIG), connections=3, **({"stall": 0.3} if row.slow else {}))
-    assert set(result.sleeps) <= row.waits
-    met = [part for part in result.ranges(row.place) if part and P <= int(part.split("-")[0]) < 2 * P]
-    assert len(met) >= len(row.once) + bool(row.then), "every fault was met"
+def run(bed, lock, fault, who, there):
+    """A fill that meets `fault`: three connections have asked, without a wait, before anybody is answered."""
+    meeting, hurried = Meeting(3), []
+    bed.pause = lambda _: hurried.append(len(meeting.clients)) if len(meeting.clients) < 3 else None
+    behaviours = [redirects(f"{there.address}/weights?signature={SECRET}")] if there else list(fault.once)
+    then = fault.then
+    if there and fault.lasts:
+        then = behaviours.pop()
+    if fault.late:
+        behaviours = [late(bed, who, one) for one in behaviours]
+        then = then and late(bed, who, then)
+    misbehave = on_piece(who, *behaviours, then=then, meeting=meeting)
+    bed.hub.rules[:] = [Rule(FILE if fault.place == "hub" else "", misbehave, place=fault.place)]
+    if fault.place == "hub" and fault.lasts:  # the address that the others were given is no way round it
+        bed.hub.rules.append(Rule("", on_piece(who, then=answers(403)), place="cdn"))
+    settings = {"stall": 0.3} if fault.slow else {}
+    result = bed.fill(lock, connections=3, **settings, **(there.settings if there else {}))
+    assert (len(set(meeting.clients)), hurried) == (3, [])
+    assert len(asked_for(result, who, fault.place)) >= len(behaviours) + bool(then), "every fault was met"
     return result
 
 
-@pytest.mark.parametrize("row", COMES_OUT_RIGHT.values(), ids=COMES_OUT_RIGHT)
-def test_what_passes_comes_out_right_and_no_byte_comes_twice(bed, row):
-    result = run(bed, row)
+def late(bed, who, behaviour):
+    others = ALL - min(P, ALL - who * P)
+    return waits_until(lambda: sent(bed) >= others, then=behaviour)
+
+
+def assert_waits(result, fault, who):
+    """Who asks for time is given it, whoever heard of that; and nobody else is waited for."""
+    if not fault.asks:
+        assert set(result.sleeps) <= {0.0}
+        return
+    assert result.sleeps
+    if who == OWNER:
+        assert result.sleeps == [fault.asks] * len(fault.once)
+    came = [request.at for request in asked_for(result, who, fault.place)]
+    faults = len(came) if fault.lasts else 1 + len(fault.once)
+    assert all(later - earlier >= fault.asks for earlier, later in pairwise(came[:faults]))
+
+
+def assert_nothing_is_told(result, there):
+    """Of the signed address, to people; of the token, to those where the hub sends us."""
+    assert SECRET not in f"{result.error} {result.notes}"
+    assert TOKEN not in "".join(there.log)
+
+
+def try_one(bed, fault: Fault, who):
+    with away(fault, who) as there:
+        lock = bed.lock(THREE)
+        bed.sent_elsewhere = P if there else 0
+        result = run(bed, lock, fault, who, there)
+        assert_waits(result, fault, who)
+        if there:
+            assert_nothing_is_told(result, there)
+            assert not fault.lasts or f"cannot be reached: {there.words}" in result.error.message
+        assert_the_law(bed, lock, result, fault.error_for(who), fault.extra)
+
+
+@pytest.mark.parametrize("who", [OWNER, HELPER], ids=["owner", "helper"])
+@pytest.mark.parametrize("fault", ONCE.values(), ids=ONCE)
+def test_what_is_met_once_passes_unless_the_owner_is_refused(bed, fault, who):
+    try_one(bed, fault, who)
+
+
+@pytest.mark.parametrize("fault", FAILS.values(), ids=FAILS)
+def test_what_does_not_pass_gets_no_name_and_what_came_is_not_asked_for_again(bed, fault):
+    try_one(bed, fault, fault.who)
+
+
+def test_a_range_that_never_ends_fails_its_file_alone_and_all_else_is_done(bed):
+    lock = bed.lock(THREE, SMALL)
+    bed.hub.rules.append(Rule("", on_piece(1, then=drips(10, 0.02), meeting=Meeting(3)), place="cdn"))
+    result = bed.fill(lock, connections=3, stall=0.3)
+    assert type(result.error) is Stalled
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert proven(bed.volume, lock) == {f"models/{THREE}": {0, 2}}
+    assert (bed.volume / "models" / SMALL).exists()
+
+
+@pytest.mark.parametrize("who", [OWNER, HELPER], ids=["owner", "helper"])
+@pytest.mark.parametrize("place", ["cdn", "hub"])
+def test_when_one_is_asked_to_wait_nobody_asks_before(bed, who, place):
+    """All others are under way when it is told, and find more to fetch while the owner sleeps."""
+    told = []
+
+    def now():  # the time of day is looked at to know until when
+        told.append(bed.clock())
+        return NOW
+
+    others = waits_until(lambda: bool(told))
+    meets = on_piece(who, answers(429, SEVEN), others=None if place == "hub" else others, meeting=Meeting(4))
+    bed.hub.rules += [Rule(FILE, meets), Rule("", others, place="cdn")] if place == "hub" else at_cdn(meets)
+    bed.pause = lambda _: wait_until(lambda: sent(bed) >= 3 * P)
+    result = bed.fill(bed.lock(EIGHT), connections=4, now=now)
     assert result.exit_code == ExitCode.DONE
-    assert [outcome.done for outcome in result.outcomes] == [Done.FETCHED]
-    assert ALL <= result.fetched <= ALL + row.extra
-    again = bed.fill(bed.lock(BIG))
-    assert ([outcome.done for outcome in again.outcomes], again.requests) == ([Done.KEPT], [])
+    again = [asked_for(result, piece, "cdn")[0].at for piece in range(4, 8)]
+    assert min(again) - told[0] >= 7.0
+    assert asked_for(result, who, "cdn")[-1].at - told[0] >= 7.0
 
 
-@pytest.mark.parametrize("row", FAILS.values(), ids=FAILS)
-def test_what_does_not_pass_gets_no_name_and_what_came_is_not_asked_for_again(bed, row):
-    result = run(bed, row)
-    assert type(result.error) is row.error
-    assert not (bed.volume / "models" / BIG).exists()
-    assert result.fetched <= ALL + row.extra
-    bed.hub.rules.clear()
-    again = bed.fill(bed.lock(BIG))
-    assert again.exit_code == ExitCode.DONE
-    assert again.fetched <= ALL
+def at_cdn(behaviour):
+    return [Rule("", behaviour, place="cdn")]
+
+
+def sent(bed):
+    return sum(request.sent for request in bed.hub.asked("", "cdn"))
+
+
+def wait_until(condition):
+    """And a little longer, so that whoever would ask too early does."""
+    while not condition():
+        threading.Event().wait(0.001)
+    threading.Event().wait(0.1)
