@@ -84,20 +84,22 @@ def test_all_connections_together_keep_the_rate_that_was_asked_for(bed):
 
 
 class Counter:
-    """A behaviour that holds bodies of `size` bytes until nobody has come for `pause` seconds. `most`: open at once.
+    """A behaviour that holds bodies of `size` bytes until `least` were open at once, and then until nobody has come for
+    `pause` seconds. `most`: open at once.
 
     A body counts until its last bytes are about to be sent: before that nobody can ask for the next in its stead.
     """
 
-    def __init__(self, size, pause):
-        self.size, self.pause = size, pause
+    def __init__(self, size, least, pause):
+        self.size, self.least, self.pause = size, least, pause
         self.here, self.most, self.last = 0, 0, 0.0
 
     async def __call__(self, honest, scope, receive, send):
         self.here += 1
         self.most, self.last = max(self.most, self.here), time.monotonic()
-        while (wait := self.last + self.pause - time.monotonic()) > 0:  # noqa: ASYNC110 - any who comes lengthens it
-            await asyncio.sleep(wait)
+        async with asyncio.timeout(30):
+            while self.most < self.least or time.monotonic() < self.last + self.pause:  # noqa: ASYNC110 - clients do it
+                await asyncio.sleep(0.02)
         left = self.size
 
         async def counted(message):
@@ -110,7 +112,7 @@ class Counter:
 
 
 def test_a_host_is_asked_for_no_more_bodies_at_once_than_was_said(bed):
-    counter = Counter(SIZES[SMALL], 0.5)
+    counter = Counter(SIZES[SMALL], least=2, pause=0.5)
     bed.hub.rules.append(Rule("", counter, place="cdn"))
     many = [replace(file_of(SMALL), target=f"models/{number}") for number in range(6)]
     lock = lock_of(bed.kind, bed.commit(), *many)
