@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from manifest_text import faults, written
+from manifest_text import faults, model, written
 
 from provision.errors import ExitCode, ManifestError
+from provision.lock import MIRROR_LIMIT
 
 HEAD = "project: p\nmodels:\n"
 HEX = "0f" * 32
@@ -16,6 +17,10 @@ ONE_MODEL = {  # what stands below `source: hf://Org/Name`, from line 4 on -> th
     "tragte: loras": "4:5: unknown key `tragte` (models[0]); did you mean `target`?",
     "include: [a]": "4:5: unknown key `include` (models[0]); did you mean `files`?",
     "revision: v1": "4:5: unknown key `revision` (models[0]); a revision belongs to the source: hf://ORG/NAME@REV",
+    "hash: x": "4:5: unknown key `hash` (models[0]); the keys here are name, source, target, layout, files, "
+    "allow_patterns, exclude, ignore_patterns, allow_pickle, variant, mirrors, allow_incomplete",
+    "files: [{path: a, hash: x}]": "4:23: unknown key `hash` (models[0].files[0]); did you mean `sha256`?",
+    "files: [{path: a, revision: x}]": "4:23: unknown key `revision` (models[0].files[0]); the keys here are path, target, sha256",
     "colour: red": "4:5: unknown key `colour` (models[0]); the keys here are name, source, target, layout, files, "
     "allow_patterns, exclude, ignore_patterns, allow_pickle, variant, mirrors, allow_incomplete",
     "name: a b": "4:11: `a b` cannot be a name: a space is not one of A-Z a-z 0-9 . _ - (models[0].name); did you mean `a-b`?",
@@ -103,6 +108,11 @@ WHOLE = {
         "2:19: `_x` cannot be a name: it must start with a letter or a digit, not `_` (models[0].source); "
         "give the model a `name:`"
     ],
+    "project: p\nmodels: [{source: hf://a/_x, name: }]\n": [
+        "2:19: `_x` cannot be a name: it must start with a letter or a digit, not `_` (models[0].source); "
+        "give the model a `name:`",
+        "2:35: there is no value here (models[0].name); write one, or drop the line",
+    ],
     "project: p\nmodels: [{source: hf://a/x}, {source: hf://b/x}]\n": [
         "2:30: the name `x` is taken by the model on line 2 (models[1]); give one of them its own `name:`"
     ],
@@ -116,6 +126,15 @@ WHOLE = {
 @pytest.mark.parametrize(("text", "lines"), WHOLE.items(), ids=[repr(text[:50]) for text in WHOLE])
 def test_a_fault_of_the_whole_is_told_at_its_place(text, lines):
     assert faults(text) == [f"m.yaml:{line}" for line in lines]
+
+
+def test_a_model_with_a_name_may_come_from_a_repository_whose_own_is_no_name():
+    assert written("project: p\nmodels: [{source: hf://a/_x, name: x}]\n").models[0].name == "x"
+
+
+def test_as_many_mirrors_as_a_lock_takes_are_taken():
+    mirrors = [f"hf://a/b{number}" for number in range(MIRROR_LIMIT)]
+    assert len(model(f"mirrors: [{', '.join(mirrors)}]").mirrors) == MIRROR_LIMIT
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_the_text():
