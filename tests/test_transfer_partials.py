@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 from byte_faults import acts_after, cuts_after, ignores_range
-from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of
+from fill_bed import NOW, SMALL, SMALL_PIECE, THREE, TOKEN, Bed, build, content, file_of, small_pieces
 from hub_kinds import HUGGINGFACE, KINDS
 from misbehaving_hub import MisbehavingHub, Rule, answers
 
-from provision.digest import PIECE_SIZE, piece_digest, piece_span, sha256_of
+from provision.digest import piece_digest, piece_span, sha256_of
 from provision.errors import ExitCode, UnsafePath, VolumeTrouble
 from provision.serve import Folder, Settings
-from provision.transfer import fill
+from provision.transfer import fill, width
 from provision.transfer.outcome import Done
 from provision.volume.files import File
 from provision.volume.journal import JOURNAL_VERSION, journal_name, key_of, partial_name
@@ -26,7 +26,7 @@ from provision.volume.receipts import Receipt, joined, receipt_of
 from provision.volume.receipts.writing import ReceiptWriter
 from provision.volume.writer import Owner, this_process
 
-FILE = file_of(BIG)
+FILE = file_of(THREE)
 SIZE = FILE.size
 WHOLE = None
 LIVES = this_process()
@@ -36,8 +36,13 @@ STRANGER = Owner(boot="00000000-1111-2222-3333-444444444444", pidns=4026531836, 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"))), Settings(token=TOKEN)) as hub:
+    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (THREE, SMALL))), Settings(token=TOKEN)) as hub:
         yield hub
+
+
+@pytest.fixture(autouse=True)
+def _pieces(monkeypatch):
+    small_pieces(monkeypatch)
 
 
 @pytest.fixture(params=KINDS, ids=str)
@@ -75,11 +80,11 @@ class Left:
     sha256: str = FILE.sha256
 
     def on(self, volume) -> None:
-        data = bytearray(content(BIG)[: self.length])
+        data = bytearray(content(THREE)[: self.length])
         for at in self.wrong:
             data[at] ^= 1
         promise = replace(FILE, sha256=self.sha256)
-        named = bytes(data) if self.lies else content(BIG)
+        named = bytes(data) if self.lies else content(THREE)
         key, folder, state = key_of(promise), volume / "models", volume / ".provision/partials"
         folder.mkdir(exist_ok=True)
         state.mkdir(parents=True, exist_ok=True)
@@ -96,7 +101,7 @@ class Left:
                 "target": promise.target,
                 "sha256": promise.sha256,
                 "size": promise.size,
-                "piece_size": PIECE_SIZE,
+                "piece_size": SMALL_PIECE,
                 "owner": self.owner.document(),
             }
         ]
@@ -119,7 +124,7 @@ class Row:
     done: Done = Done.RESUMED
 
 
-P = PIECE_SIZE
+P = SMALL_PIECE
 PARTIALS = {
     "nothing": Row(left=(), ranges=(WHOLE,), fetched=SIZE, done=Done.FETCHED),
     "the first piece": Row(left=(Left(pieces=(0,), length=P),), ranges=(f"{P}-{SIZE - 1}",), fetched=SIZE - P),
@@ -165,10 +170,11 @@ PARTIALS = {
 
 
 @pytest.mark.parametrize("row", PARTIALS.values(), ids=PARTIALS)
-def test_only_what_nobody_holds_is_fetched(bed, row):
+def test_only_what_nobody_holds_is_fetched(bed, row, monkeypatch):
+    monkeypatch.setattr(width, "LOOK", 0.01)  # help comes at once
     for left in row.left:
         left.on(bed.volume)
-    result = bed.fill(bed.lock(BIG))
+    result = bed.fill(bed.lock(THREE), connections=3)
     assert result.exit_code == ExitCode.DONE
     assert result.asked(SIZE) == row.ranges
     assert result.fetched == row.fetched
@@ -180,7 +186,7 @@ def test_only_what_nobody_holds_is_fetched(bed, row):
 def test_what_another_release_has_left_is_not_used_and_does_not_stay(one_bed, version, owner):
     """Version 1 named pieces by sha256. That nothing of it is left is a law of every fill."""
     Left(pieces=(0, 1), version=version, owner=owner).on(one_bed.volume)
-    result = one_bed.fill(one_bed.lock(BIG))
+    result = one_bed.fill(one_bed.lock(THREE))
     assert (result.exit_code, result.asked(SIZE)) == (ExitCode.DONE, (WHOLE,))
 
 
@@ -196,7 +202,7 @@ def test_a_first_flush_that_fails_costs_only_what_the_killed_fill_had_not_flushe
         honest(file)
 
     monkeypatch.setattr(File, "sync_data", failing_once)
-    result = one_bed.fill(one_bed.lock(BIG), connections=1)
+    result = one_bed.fill(one_bed.lock(THREE), connections=1)
     assert told
     assert result.exit_code == ExitCode.DONE
     assert {text and text.partition("-")[0] for text in result.asked(SIZE)} <= {str(P), str(2 * P)}
@@ -205,7 +211,7 @@ def test_a_first_flush_that_fails_costs_only_what_the_killed_fill_had_not_flushe
 def test_a_resumed_stream_that_is_cut_goes_on_at_its_byte(bed):
     Left(pieces=(0,), length=P).on(bed.volume)
     bed.hub.rules.append(Rule("", cuts_after(1000), times=1, place="cdn"))
-    result = bed.fill(bed.lock(BIG), connections=1)
+    result = bed.fill(bed.lock(THREE), connections=1)
     assert result.ranges()[0] == f"{P}-{2 * P - 1}"
     assert f"{P + 1000}-{2 * P - 1}" in result.ranges()
     assert result.fetched == SIZE - P
@@ -214,7 +220,7 @@ def test_a_resumed_stream_that_is_cut_goes_on_at_its_byte(bed):
 def test_a_hub_without_ranges_sends_all_of_it_and_what_is_proven_is_not_written_again(bed):
     Left(pieces=(0,), length=P).on(bed.volume)
     bed.hub.rules.append(Rule("", ignores_range(), place="cdn"))
-    result = bed.fill(bed.lock(BIG))
+    result = bed.fill(bed.lock(THREE))
     assert (result.exit_code, result.fetched) == (ExitCode.DONE, SIZE)
 
 
@@ -222,9 +228,9 @@ def test_a_hub_without_ranges_sends_all_of_it_and_what_is_proven_is_not_written_
 def test_a_fill_that_fails_keeps_what_was_proven(one_bed, behaviour):
     Left(pieces=(0,), length=P).on(one_bed.volume)
     one_bed.hub.rules.append(Rule("", behaviour, place="cdn"))
-    assert one_bed.fill(one_bed.lock(BIG)).error
+    assert one_bed.fill(one_bed.lock(THREE)).error
     one_bed.hub.rules.clear()
-    assert one_bed.fill(one_bed.lock(BIG)).asked(SIZE) == (f"{P}-{SIZE - 1}",)
+    assert one_bed.fill(one_bed.lock(THREE)).asked(SIZE) == (f"{P}-{SIZE - 1}",)
 
 
 def test_a_smaller_partial_that_was_never_renamed_is_taken_away(one_bed):
@@ -254,17 +260,17 @@ def stands(bed, data, receipt_of=None):
 
 
 def damaged(at):
-    data = bytearray(content(BIG))
+    data = bytearray(content(THREE))
     data[at] ^= 1
     return bytes(data)
 
 
 STANDING = {
-    "right, without a receipt": (content(BIG), None, (), Done.KEPT),
-    "one byte flipped": (damaged(P + 1), content(BIG), (f"{P}-{2 * P - 1}",), Done.REPAIRED),
+    "right, without a receipt": (content(THREE), None, (), Done.KEPT),
+    "one byte flipped": (damaged(P + 1), content(THREE), (f"{P}-{2 * P - 1}",), Done.REPAIRED),
     "one byte flipped, without a receipt": (damaged(P + 1), None, (WHOLE,), Done.REPAIRED),
-    "cut short": (content(BIG)[: P + 1], content(BIG), (f"{P}-{SIZE - 1}",), Done.REPAIRED),
-    "longer": (content(BIG) + b"x", content(BIG), (), Done.REPAIRED),
+    "cut short": (content(THREE)[: P + 1], content(THREE), (f"{P}-{SIZE - 1}",), Done.REPAIRED),
+    "longer": (content(THREE) + b"x", content(THREE), (), Done.REPAIRED),
     "empty": (b"", None, (WHOLE,), Done.REPAIRED),
 }
 
@@ -272,18 +278,18 @@ STANDING = {
 @pytest.mark.parametrize(("data", "receipt", "ranges", "done"), STANDING.values(), ids=STANDING)
 def test_what_stands_is_proven_or_repaired(one_bed, data, receipt, ranges, done):
     stands(one_bed, data, receipt)
-    result = one_bed.fill(one_bed.lock(BIG))
+    result = one_bed.fill(one_bed.lock(THREE))
     assert result.exit_code == ExitCode.DONE
     assert (result.asked(SIZE), [outcome.done for outcome in result.outcomes]) == (ranges, [done])
 
 
 def test_what_is_damaged_loses_its_name_even_when_the_hub_is_away(one_bed):
-    stands(one_bed, damaged(5), content(BIG))
+    stands(one_bed, damaged(5), content(THREE))
     one_bed.hub.rules.append(Rule("", answers(503)))
-    assert one_bed.fill(one_bed.lock(BIG)).exit_code == ExitCode.UNAVAILABLE
+    assert one_bed.fill(one_bed.lock(THREE)).exit_code == ExitCode.UNAVAILABLE
     assert not (one_bed.volume / FILE.target).exists()
     one_bed.hub.rules.clear()
-    assert one_bed.fill(one_bed.lock(BIG)).asked(SIZE) == (f"0-{P - 1}",)
+    assert one_bed.fill(one_bed.lock(THREE)).asked(SIZE) == (f"0-{P - 1}",)
 
 
 @pytest.mark.parametrize("what", ["folder", "link"])
@@ -292,7 +298,7 @@ def test_what_is_no_file_is_refused_and_left_alone(one_bed, what, tmp_path_facto
     final = one_bed.volume / FILE.target
     final.parent.mkdir()
     final.mkdir() if what == "folder" else final.symlink_to(elsewhere / "x")
-    result = one_bed.fill(one_bed.lock(BIG))
+    result = one_bed.fill(one_bed.lock(THREE))
     assert type(result.error) is UnsafePath
     assert result.exit_code == ExitCode.VOLUME
     assert result.requests == []
@@ -305,7 +311,7 @@ def test_what_another_fill_has_placed_meanwhile_is_proven_and_not_fetched(one_be
         (one_bed.volume / "models" / SMALL).write_bytes(content(SMALL))
 
     one_bed.hub.rules.append(Rule("", acts_after(1000, place), times=1, place="cdn"))
-    result = one_bed.fill(one_bed.lock(BIG, SMALL), connections=1)
+    result = one_bed.fill(one_bed.lock(THREE, SMALL), connections=1)
     assert [outcome.done for outcome in result.outcomes] == [Done.FETCHED, Done.KEPT]
     assert result.asked(SIZE) == (WHOLE,)
 
@@ -318,14 +324,14 @@ def test_what_another_fill_has_proven_meanwhile_is_read_only_where_no_receipt_sp
     right = receipt == "another fill's"
 
     def place():
-        stands(one_bed, content(BIG))
+        stands(one_bed, content(THREE))
         if receipt != "none":
             leave_receipt(one_bed, changed=receipt == "of a file that changed", other=receipt == "another version's")
 
     carry_out = fill._carry_out
     monkeypatch.setattr(fill, "_carry_out", lambda *words: (place(), carry_out(*words))[1])
-    read = bytes_read(monkeypatch, BIG)
-    result = one_bed.fill(one_bed.lock(BIG), connections=1)
+    read = bytes_read(monkeypatch, THREE)
+    result = one_bed.fill(one_bed.lock(THREE), connections=1)
     assert (result.exit_code, result.requests) == (ExitCode.DONE, [])
     assert [(outcome.done, outcome.reused) for outcome in result.outcomes] == [(Done.KEPT, SIZE)]
     assert sum(read) == (0 if right else SIZE)
@@ -356,14 +362,14 @@ def bytes_read(patch, suffix):
 
 def test_a_fill_with_one_connection_reads_nothing_of_what_it_writes(one_bed, monkeypatch):
     read = bytes_read(monkeypatch, ".partial")
-    assert one_bed.fill(one_bed.lock(BIG, SMALL), connections=1).exit_code == ExitCode.DONE
+    assert one_bed.fill(one_bed.lock(THREE, SMALL), connections=1).exit_code == ExitCode.DONE
     assert read == []
 
 
 def test_what_a_later_writer_left_of_a_file_that_stands_is_taken_away(one_bed):
     """It began after our look at the folder, and died before its first piece: no journal tells of it."""
     folder = one_bed.volume / "models"
-    lock = one_bed.lock(BIG, SMALL)
+    lock = one_bed.lock(THREE, SMALL)
 
     def leave():
         for file in (FILE, file_of(SMALL)):
