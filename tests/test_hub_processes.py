@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from hub_folder import LARGE, NAME, build, run
-from hub_kinds import KINDS, TOKEN
+from hub_kinds import KINDS, MODELSCOPE, TOKEN, reach
 from misbehaving_hub import MisbehavingHub, Rule
+from modelscope_hub import HubConfig
 
+from provision.errors import AccessDenied
 from provision.serve import Folder, Settings
 
 RESOLVE = """
@@ -74,9 +76,8 @@ async def with_warning(honest, scope, receive, send):
     await honest(scope, receive, warned)
 
 
-@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_offline_mode_asks_nothing_and_says_how_to_end_it(tmp_path, server, variable):
-    done = python(RESOLVE, "hf", LARGE, home=tmp_path / "home", HF_ENDPOINT=server.endpoint, **{variable: "1"})
+def test_offline_mode_asks_nothing_and_says_how_to_end_it(tmp_path, server):
+    done = python(RESOLVE, "hf", LARGE, home=tmp_path / "home", HF_ENDPOINT=server.endpoint, TRANSFORMERS_OFFLINE="1")
     assert done.stdout.startswith("OfflineMode 6 False ")
     assert "unset HF_HUB_OFFLINE" in done.stdout
     assert server.log == []
@@ -110,8 +111,7 @@ def test_a_netrc_does_not_take_the_place_of_the_token(tmp_path, kind, server):
 
 
 def test_a_saved_login_is_used(tmp_path, server):
-    login = f"from modelscope_hub import HubConfig; HubConfig().save_token({TOKEN!r})"
-    python(login, home=tmp_path / "home", MODELSCOPE_ENDPOINT=server.endpoint)
+    HubConfig(config_dir=tmp_path / "home" / ".modelscope", endpoint=server.endpoint).save_token(TOKEN)
     token = tmp_path / "home" / "hf" / "token"
     token.parent.mkdir()
     token.write_text(TOKEN + "\n")
@@ -120,14 +120,17 @@ def test_a_saved_login_is_used(tmp_path, server):
         assert python(RESOLVE, kind.scheme, LARGE, home=tmp_path / "home", **mine).stdout.startswith("9 http"), kind
 
 
-def test_a_damaged_login_says_so_instead_of_crashing(tmp_path, server):
-    cookies = tmp_path / "home" / ".modelscope" / "credentials" / "cookies"
-    cookies.parent.mkdir(parents=True)
-    for damage in (b"cnowhere\nNothing\n.", b"", b"\x80\x05K\x05."):
-        cookies.write_bytes(damage)
-        done = python(RESOLVE, "modelscope", LARGE, home=tmp_path / "home", MODELSCOPE_ENDPOINT=server.endpoint)
-        assert done.stdout.startswith("AccessDenied 5 False the saved ModelScope login"), damage
-        assert "MODELSCOPE_API_TOKEN" in done.stdout
+@pytest.mark.parametrize(
+    "damage", [b"cnowhere\nNothing\n.", b"", b"\x80\x05K\x05."], ids=["strange", "empty", "no jar"]
+)
+def test_a_damaged_login_says_so_instead_of_crashing(tmp_path, monkeypatch, damage):
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "cookies").write_bytes(damage)
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path))
+    monkeypatch.delenv("MODELSCOPE_API_TOKEN", raising=False)
+    with pytest.raises(AccessDenied, match="the saved ModelScope login") as caught:
+        reach(MODELSCOPE, None, token=None).resolve(NAME, None)
+    assert "MODELSCOPE_API_TOKEN" in caught.value.hint
 
 
 @each_hub
