@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 ALL = SIZES[THREE]
 P = SMALL_PIECE
 K = 1_500_000
+SPINE = "what one stream survives"
 OWNER, HELPER = 0, 1
 """Who meets a fault, by the piece that is theirs."""
 
@@ -58,7 +59,7 @@ class Fault:
     sent there instead, once, or always if there is an `error`.
 
     `error`: what comes of it. What is met once is an error only where the owner meets it.
-    `issue`: which one of `fault_list.ISSUE` it is. `extra`: most bytes that may come for nothing. `asks`: seconds that
+    `issue`: which one it is in test_fault_list.py. `extra`: most bytes that may come for nothing. `asks`: seconds that
     the hub asks for. `late`: it strikes when all the other pieces have come. `who` meets it, of those that last.
     """
 
@@ -67,7 +68,7 @@ class Fault:
     away: Callable[[int], AbstractContextManager[Place]] | None = None
     place: str = "cdn"
     error: type | None = None
-    issue: str = "the spine's"
+    issue: str = SPINE
     extra: int = 0
     asks: float = 0.0
     late: bool = False
