@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from byte_faults import cuts_after, ignores_range
-from fill_bed import BIG, SIZES, TOKEN, WIDE, Bed, build, content
+from fill_bed import EIGHT, SIZES, SMALL_PIECE, THREE, TOKEN, Bed, build, content, small_pieces
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub, later
 
-from provision.digest import PIECE_SIZE
 from provision.errors import ExitCode, VolumeTrouble
 from provision.serve import Folder, Settings
 from provision.transfer.assembly import Assembly
@@ -23,13 +22,18 @@ from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 from provision.volume.writer import new_writer
 
-P = PIECE_SIZE
+P = SMALL_PIECE
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (WIDE, BIG))), Settings(token=TOKEN)) as hub:
+    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (EIGHT, THREE))), Settings(token=TOKEN)) as hub:
         yield hub
+
+
+@pytest.fixture(autouse=True)
+def _pieces(monkeypatch):
+    small_pieces(monkeypatch)
 
 
 @pytest.fixture
@@ -52,11 +56,11 @@ def test_a_byte_that_the_volume_loses_before_it_is_read_back_costs_one_piece(bed
 
     monkeypatch.setattr(File, "write_at", spoiling)
     monkeypatch.setattr(Assembly, "begin", lambda _, stretch: stretch.current())
-    result = bed.fill(bed.lock(WIDE), connections=8)
+    result = bed.fill(bed.lock(EIGHT), connections=8)
     assert result.exit_code == ExitCode.DONE
     assert any("piece 5 is not what was written" in note for note in result.notes)
-    assert result.fetched == SIZES[WIDE] + P
-    assert (bed.volume / "models" / WIDE).read_bytes() == content(WIDE)
+    assert result.fetched == SIZES[EIGHT] + P
+    assert (bed.volume / "models" / EIGHT).read_bytes() == content(EIGHT)
 
 
 def test_bytes_that_one_run_fetches_twice_are_not_told_as_reused(bed, monkeypatch):
@@ -70,7 +74,7 @@ def test_bytes_that_one_run_fetches_twice_are_not_told_as_reused(bed, monkeypatc
         return honest(fd, data, offset)
 
     monkeypatch.setattr(files.os, "pwrite", failing)
-    result = bed.fill(bed.lock(WIDE), connections=2)
+    result = bed.fill(bed.lock(EIGHT), connections=2)
     assert result.exit_code == ExitCode.DONE
     assert failed
     (outcome,) = result.outcomes
@@ -81,9 +85,9 @@ def test_a_hub_that_ignores_ranges_once_does_not_cost_what_is_held(bed):
     """After it, one that honours them is asked for what is missing, not for what lies between."""
     bed.hub.rules += later(2, "", cuts_after(1000))
     bed.hub.rules += [later(0, "", ignores_range())[1]]
-    result = bed.fill(bed.lock(WIDE), connections=1)
+    result = bed.fill(bed.lock(EIGHT), connections=1)
     assert result.exit_code == ExitCode.DONE
-    assert result.fetched <= 2 * SIZES[WIDE]
+    assert result.fetched <= 2 * SIZES[EIGHT]
 
 
 def lines(bed):
@@ -92,7 +96,7 @@ def lines(bed):
 
 def test_of_two_flushes_at_once_none_vouches_for_what_the_other_lost(bed, monkeypatch):
     """Linux tells of lost pages once, to whoever asks first: the other's success proves nothing."""
-    file = next(file for _, file in bed.lock(WIDE).files())
+    file = next(file for _, file in bed.lock(EIGHT).files())
     entered, told = threading.Barrier(2, timeout=1), []
 
     def sync(self):
@@ -126,7 +130,7 @@ def test_of_two_flushes_at_once_none_vouches_for_what_the_other_lost(bed, monkey
 
 
 def test_what_a_killed_fill_never_flushed_is_flushed_before_it_is_vouched_for(bed, monkeypatch):
-    file = next(file for _, file in bed.lock(WIDE).files())
+    file = next(file for _, file in bed.lock(EIGHT).files())
     with Volume.open(str(bed.volume)) as volume:
         writer = new_writer()
         with Partials(volume, writer).claim(file) as killed:

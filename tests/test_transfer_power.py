@@ -10,13 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fill_bed import BIG, NOW, SMALL, TOKEN, Bed, build, content, file_of, proven, standing
+from fill_bed import (
+    NOW,
+    SMALL,
+    SMALL_PIECE,
+    THREE,
+    TOKEN,
+    Bed,
+    build,
+    content,
+    file_of,
+    proven,
+    small_pieces,
+    standing,
+)
 from hub_kinds import HUGGINGFACE
 from misbehaving_hub import MisbehavingHub
 from power_loss import recorded, restore
 from verification_bed import reading
 
-from provision.digest import PIECE_SIZE, piece_digest
+from provision.digest import piece_digest
 from provision.errors import ExitCode
 from provision.plan import State as Standing
 from provision.serve import Folder, Settings
@@ -36,8 +49,13 @@ BEFORE = ("nothing", "another version", "damage that was found", "damage that no
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (BIG, SMALL))), Settings(token=TOKEN)) as hub:
+    with MisbehavingHub(Folder(build(tmp_path_factory.mktemp("served"), (THREE, SMALL))), Settings(token=TOKEN)) as hub:
         yield hub
+
+
+@pytest.fixture(autouse=True)
+def _pieces(monkeypatch):
+    small_pieces(monkeypatch)
 
 
 def bed_at(hub, volume):
@@ -45,17 +63,17 @@ def bed_at(hub, volume):
 
 
 def stands_before(volume, before):
-    """What the volume has of BIG, with its receipt."""
+    """What the volume has of THREE, with its receipt."""
     if before == "nothing":
         return
-    data = bytearray(content(BIG))
-    data[PIECE_SIZE + 5] ^= 1
-    vouched = bytes(data) if before == "another version" else content(BIG)
-    final = volume / file_of(BIG).target
+    data = bytearray(content(THREE))
+    data[SMALL_PIECE + 5] ^= 1
+    vouched = bytes(data) if before == "another version" else content(THREE)
+    final = volume / file_of(THREE).target
     final.parent.mkdir()
     final.write_bytes(data)
-    pieces = [piece_digest(vouched[at : at + PIECE_SIZE]) for at in range(0, len(vouched), PIECE_SIZE)]
-    receipt = receipt_of(file_of(BIG, vouched), final.stat(), pieces, NOW - 60)
+    pieces = [piece_digest(vouched[at : at + SMALL_PIECE]) for at in range(0, len(vouched), SMALL_PIECE)]
+    receipt = receipt_of(file_of(THREE, vouched), final.stat(), pieces, NOW - 60)
     if before == "damage that was found":
         receipt = revoked(receipt, NOW - 30)
     if before == "damage that nobody knows of":
@@ -64,10 +82,10 @@ def stands_before(volume, before):
         receipts.add(receipt)
 
 
-def recorded_fill(hub, volume, before, monkeypatch, every, *, after=partials.SYNC_AFTER, paths=(BIG, SMALL), streams=3):
+def recorded_fill(hub, volume, before, monkeypatch, every, *, paths=(THREE, SMALL), connections=3):
     """The log of a whole fill, how much of it was there before, and the digests of what stood.
 
-    `every`, `after`: pieces and seconds between two flushes.
+    `every`: pieces between two flushes.
     """
     stands_before(volume, before)
     bed = bed_at(hub, volume)
@@ -75,10 +93,9 @@ def recorded_fill(hub, volume, before, monkeypatch, every, *, after=partials.SYN
     stood = standing(volume, lock)
     with monkeypatch.context() as patch:
         patch.setattr(partials, "SYNC_EVERY", every)
-        patch.setattr(partials, "SYNC_AFTER", after)
         log = recorded(volume, patch)
         begin = len(log.changes)
-        assert bed.fill(lock, connections=streams).exit_code == ExitCode.DONE
+        assert bed.fill(lock, connections=connections).exit_code == ExitCode.DONE
     return log, begin, stood
 
 
@@ -117,7 +134,7 @@ def test_whenever_the_power_fails_no_name_is_wrong_and_the_next_fill_goes_on(hub
     there.
     """
     log, begin, stood = recorded_fill(hub, tmp_path, before, monkeypatch, every)
-    lock = bed_at(hub, tmp_path).lock(BIG, SMALL)
+    lock = bed_at(hub, tmp_path).lock(THREE, SMALL)
     for seed in range(4 * STATES):
         chance = random.Random(f"{before} {every} {seed}")
         with after_power_loss(hub, log, chance.randrange(begin, len(log.changes) + 1), chance) as bed:
@@ -132,7 +149,7 @@ def test_whenever_the_power_fails_no_name_is_wrong_and_the_next_fill_goes_on(hub
 def test_what_a_fill_has_called_done_outlives_a_power_loss(hub, tmp_path, monkeypatch, before):
     """Its receipts too: nothing is read again."""
     log, _, _ = recorded_fill(hub, tmp_path, before, monkeypatch, 8)
-    lock = bed_at(hub, tmp_path).lock(BIG, SMALL)
+    lock = bed_at(hub, tmp_path).lock(THREE, SMALL)
     for seed in range(STATES):
         with after_power_loss(hub, log, len(log.changes), random.Random(seed)) as bed:
             assert standing(bed.volume, lock) == {file.target: file.sha256 for _, file in lock.files()}
@@ -143,8 +160,9 @@ def test_what_a_fill_has_called_done_outlives_a_power_loss(hub, tmp_path, monkey
 
 def test_what_was_proven_and_flushed_is_not_fetched_again(hub, tmp_path, monkeypatch):
     """On a slow line that is every piece: here each takes longer than may pass between two flushes."""
-    log, _, _ = recorded_fill(hub, tmp_path, "nothing", monkeypatch, 8, after=1e-9, paths=(BIG,), streams=1)
-    lock = bed_at(hub, tmp_path).lock(BIG)
+    monkeypatch.setattr(partials, "SYNC_AFTER", 1e-9)
+    log, _, _ = recorded_fill(hub, tmp_path, "nothing", monkeypatch, 8, paths=(THREE,), connections=1)
+    lock = bed_at(hub, tmp_path).lock(THREE)
     lines = [at for at, change in enumerate(log.changes) if change.data.startswith(b'{"i":')]
     journal = log.changes[lines[0]].file
     flushes = [at for at, change in enumerate(log.changes) if change.file == journal and change.kind == "flush"]
@@ -153,4 +171,4 @@ def test_what_was_proven_and_flushed_is_not_fetched_again(hub, tmp_path, monkeyp
         upto = chance.choice([at for at in flushes if at > lines[0]]) + 1
         named = [at for at in lines if at < upto]
         with after_power_loss(hub, log, upto, chance) as bed:
-            assert len(proven(bed.volume, lock)["models/" + BIG]) == len(named)
+            assert len(proven(bed.volume, lock)["models/" + THREE]) == len(named)

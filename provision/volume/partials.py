@@ -59,13 +59,15 @@ SYNC_EVERY = 8
 """Pieces between two flushes of a partial and its journal.
 
 A piece is not flushed by itself: resuming reads every piece again and believes its digest, not its journal, so nothing
-is wrong after a power cut, and at most this many pieces move twice; a flush may block for minutes where a volume is
-far (MooseFS), and many small ones bring it into trouble. It is not left to the end either: some quotas are reported by
-fsync alone, and should be before the volume's last gigabytes were streamed for nothing.
+is wrong after a power cut, and of a file at most this many pieces, and those under way, move twice. On a network volume
+(MooseFS) a flush may block for two minutes, and many small ones bring it into trouble. It is not left to the end
+either: some quotas are reported by fsync alone, and should be before the last gigabytes were streamed for nothing.
 """
 
 SYNC_AFTER = 10.0
-"""Seconds between two flushes at most, while pieces come: so many of fetching, and no more, may a power cut cost."""
+"""Seconds after which what has come since the last flush is flushed with the next piece, however little it is: on a
+slow line eight pieces are the work of many minutes, and a flush costs nothing beside it.
+"""
 
 IDLE = 600.0
 """Seconds after its last write a partial may be taken away where its room is needed."""
