@@ -23,7 +23,7 @@ from provision.demo.story import Stage, tell
 from provision.demo.voice import WIDTH, Voice, excerpt
 from provision.digest import PIECE_SIZE
 from provision.errors import ExitCode, ProvisionError
-from provision.report.findings import Paint
+from provision.report.paint import Paint
 
 BIG = "embeddings/model.safetensors"
 

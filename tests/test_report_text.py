@@ -11,7 +11,8 @@ from report_material import HIGH, HOSTILE, UNET, WHERE, all_well, everything, fo
 from provision.lock import Lock
 from provision.report.advice import NOTHING_GIVEN, Commands
 from provision.report.document import verification_document
-from provision.report.findings import Paint, verification_lines
+from provision.report.findings import verification_lines
+from provision.report.paint import Paint
 from provision.report.wording import damage_text, verdict
 from provision.verification.findings import Mode, Note, State, Verification
 

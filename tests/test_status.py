@@ -15,7 +15,7 @@ from volume_material import STRANGER, bring_pieces, content, promised, receipt_f
 
 from provision.digest import PIECE_SIZE
 from provision.lock import LockedFile
-from provision.report.findings import Paint
+from provision.report.paint import Paint
 from provision.report.status import status_lines
 from provision.status import Kept, Status, Tally, status
 from provision.volume.claims import ANCIENT

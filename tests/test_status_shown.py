@@ -13,7 +13,7 @@ from provision.cli import run
 from provision.errors import ExitCode
 from provision.lock import dumps
 from provision.report.advice import Commands
-from provision.report.findings import Paint
+from provision.report.paint import Paint
 from provision.report.status import status_document, status_lines
 from provision.volume.locks import read_locks, write_lock
 

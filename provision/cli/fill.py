@@ -102,7 +102,7 @@ class _Asked:
 def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None:
     from provision.crew import Stop
     from provision.report import document, text
-    from provision.report.findings import Paint
+    from provision.report.paint import Paint
     from provision.transfer.fill import fill, look_ahead
     from provision.volume.mount import Volume
     from provision.volume.space import check_room

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import ModelMisfit, Verification
 
-__all__ = ["Paint", "verification_lines"]
-
 _SHOWN = 20
 """Files that are named of one model and state; the other reports have all."""
 _WIDTH = 90
