@@ -6,6 +6,9 @@ import mmap
 
 _INTO_THE_PAGE = 64
 
+_LITTLE = 256 * 1024
+"""Bytes. Less is not worth a mapping of its own, nor are they many enough for where they begin to matter."""
+
 
 def new_buffer(size: int) -> memoryview:
     """`size` bytes, zeros at first.
@@ -17,4 +20,6 @@ def new_buffer(size: int) -> memoryview:
     three times as long on AMD's Zen, whose `rep movsb` is slow for the first bytes of a page (measured by
     benchmarks/clients.py; CPUs that announce `fsrm`).
     """
+    if size < _LITTLE:
+        return memoryview(bytearray(size))
     return memoryview(mmap.mmap(-1, size + _INTO_THE_PAGE))[_INTO_THE_PAGE:]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from provision.names import shown
 from provision.progress import size_text
 from provision.report.advice import NOTHING_GIVEN
-from provision.report.paint import Paint
 from provision.report.tally import misfits_by_model, tallies, troubles
 from provision.report.wording import (
     NOBODY,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from provision.lock import Lock
     from provision.report.advice import Commands
+    from provision.report.paint import Paint
     from provision.report.tally import Tally, Trouble
     from provision.verification.findings import ModelMisfit, Verification
 
