@@ -6,6 +6,7 @@ The file has three pieces, the last one short. The laws are asserted after every
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 
 import pytest
@@ -281,6 +282,16 @@ def test_what_stands_is_proven_or_repaired(one_bed, data, receipt, ranges, done)
     result = one_bed.fill(one_bed.lock(THREE))
     assert result.exit_code == ExitCode.DONE
     assert (result.asked(SIZE), [outcome.done for outcome in result.outcomes]) == (ranges, [done])
+
+
+def test_what_somebody_else_put_there_is_flushed_before_a_receipt_vouches_for_it(one_bed, monkeypatch):
+    """A power cut could take it otherwise, and leave the receipt."""
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda fd, honest=os.fsync: (flushed.append(os.fstat(fd).st_ino), honest(fd)))
+    stands(one_bed, content(THREE), None)
+    assert one_bed.fill(one_bed.lock(THREE)).exit_code == ExitCode.DONE
+    receipts = next(one_bed.volume.glob(".provision/receipts/*")).stat().st_ino
+    assert flushed.index((one_bed.volume / FILE.target).stat().st_ino) < flushed.index(receipts)
 
 
 def test_what_is_damaged_loses_its_name_even_when_the_hub_is_away(one_bed):

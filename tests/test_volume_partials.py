@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from volume_material import (
@@ -136,7 +137,9 @@ def test_a_lying_journal_costs_bytes_and_nothing_else(ours, volume, tmp_path):
     for store in (ours, theirs):
         with store.claim(FILE) as partial:
             bring_pieces(partial, DATA, 3)
-            partial.write_at(PIECE_SIZE + 5, b"damage")
+            with Path(partial.folder.path, partial.name).open("r+b") as bytes_of:
+                bytes_of.seek(PIECE_SIZE + 5)
+                bytes_of.write(b"damage")
     placed, fetched = fill(ours.claim(FILE), DATA)
     assert placed is not None
     assert fetched == [1, 3]

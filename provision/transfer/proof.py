@@ -53,6 +53,7 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
         if hasher.sha256() != file.sha256:
             return None
         check_header(file, opened)
+        opened.sync()  # whoever put it there may not have, and a receipt is going to vouch for it
         return hasher, before
 
 
