@@ -60,9 +60,8 @@ def test_every_missing_byte_is_taken_by_exactly_one(size, held, connections, cha
 def merged(spans):
     whole = []
     for begin, end in sorted(spans):
-        if whole and whole[-1][1] == begin:
-            begin = whole.pop()[0]
-        whole.append((begin, end))
+        adjoins = bool(whole) and whole[-1][1] == begin
+        whole.append((whole.pop()[0] if adjoins else begin, end))
     return whole
 
 
