@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from fill_bed import SIZES, THREE, content
 from loopback_tls import Certificate
 from raw_server import RESET, RawServer, head
@@ -43,6 +44,8 @@ def unknown_name(_piece=0):
         socket.getaddrinfo(name, 443)
     except socket.gaierror as error:
         yield Place(address=f"https://{name}", words=error.strerror)
+    else:
+        pytest.skip("this network has an address for every name")
 
 
 @contextmanager
