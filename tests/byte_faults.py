@@ -203,8 +203,9 @@ def on_piece(
     others: Behaviour | None = None,
     meeting: Meeting | None = None,
 ) -> Behaviour:
-    """As `others`, or honest, but for requests whose part begins in piece `index`: the first of them meets the first of `once`, and so
-    on; those that follow meet `then`, if there is one. Nobody is answered before the `meeting`, if there is one.
+    """As `others`, or honest, but for requests whose part begins in piece `index`: the first of them meets the first of
+    `once`, and so on; those that follow meet `then`, if there is one. Nobody is answered before the `meeting`, if there
+    is one.
     """
     coming = iter(once)
 

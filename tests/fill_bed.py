@@ -162,8 +162,8 @@ class _Notes(Silent):
 class Bed:
     """One hub, one kind of it, one volume. `sent_elsewhere`: bytes that servers without a log may have sent.
 
-    `endpoint`: where the hub is believed to be. `pause`: what is done beside writing a wait down. The fill's clock moves
-    by what was `slept`, and by itself. `used`: the processor time of this process, as the fill is told.
+    `endpoint`: where the hub is believed to be. `pause`: what is done beside writing a wait down. The fill's clock is
+    moved by what was `slept`, too. `used`: the processor time of this process, as the fill is told.
     """
 
     hub: MisbehavingHub
