@@ -7,6 +7,9 @@ BIN    := $(VENV)/bin
 # Twice as many as there are cores: half of the tests wait, for pods, hubs and deadlines.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
+# Bytecode is kept, whatever the environment says: the tests start hundreds of processes, and each would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-system test-kills lint bench schema clean
 
 help:  ## what there is to do
@@ -36,8 +39,9 @@ test: $(VENV)/.ready  ## all tests that need nothing but python3 (and, where it 
 	$(BIN)/python -m pytest -q -m "not system" -n $(WORKERS) --dist loadfile
 	@echo "left out: tests marked system, which need Debian packages or root (make test-system)"
 
+# Only the files that say so themselves are read: all of them, in each worker, take half a minute of two cores.
 test-system: $(VENV)/.ready-system  ## tests that need Debian packages or root (.ci/run installs them)
-	$(BIN)/python -m pytest -q -m system -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -m system -n $(WORKERS) --dist loadfile $$(grep -l mark.system tests/test_*.py)
 
 test-kills: $(VENV)/.ready  ## 200 fills killed at random bytes, with several streams open (20 minutes; PROVISION_TEST_SEED repeats them)
 	PROVISION_TEST_KILLS=$${PROVISION_TEST_KILLS:-200} $(BIN)/python -m pytest -q -s -n0 tests/test_transfer_kill.py -k killed_at_any_byte
