@@ -4,7 +4,6 @@ The only package that knows urllib3. It opens locations and reads bodies; it doe
 judge bytes. It does judge the answer: a status, a redirect, an announced length, a range that was not asked for.
 
     pools.py   connections, straight or through a proxy
-    kept.py    the next request over a connection that was kept
     wire.py    what they receive: deadlines, bytes into a reader's buffer
     body.py    what comes: cut, silent and far too slow answers
     memory.py  where the hub sent us for a file, and which object that was

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from weakref import WeakValueDictionary
 
 from provision.errors import AccessDenied
 from provision.hubs.address import host_of
@@ -13,7 +12,7 @@ from provision.hubs.http.body import transport_faults
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+    from urllib3 import BaseHTTPResponse, PoolManager
 
     from provision.hubs.http import HttpSettings
 
@@ -24,7 +23,6 @@ class Pools:
     def __init__(self, settings: HttpSettings) -> None:
         self._settings = settings
         self._managers: dict[str | None, PoolManager] = {}
-        self._kept_by: WeakValueDictionary[str, HTTPConnectionPool] = WeakValueDictionary()
         self._own = {"User-Agent": settings.user_agent, "Accept-Encoding": "identity", "Accept": "*/*"}
 
     def get(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
@@ -35,7 +33,7 @@ class Pools:
             HubRefused, HubUnavailable: what `transport_faults` gives.
         """
         try:
-            return self._kept(url, headers) or self._send("GET", url, headers, {})
+            return self._send("GET", url, headers, {})
         except ValueError:  # a header that cannot be sent; its text holds the token
             raise AccessDenied(
                 "the token holds characters that no token has", hint="set HF_TOKEN or MODELSCOPE_API_TOKEN anew"
@@ -58,23 +56,9 @@ class Pools:
         except ValueError:  # as above
             raise AccessDenied("a header holds characters that cannot be sent") from None
 
-    def _kept(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse | None:
-        """The answer, over a connection that was kept from an earlier request; None when there is none."""
-        pool = self._kept_by.get(_origin(url))
-        if pool is None:
-            return None
-        from urllib3.util import parse_url
-
-        from provision.hubs.http.kept import ask
-
-        with transport_faults(pool.host):
-            return ask(pool, parse_url(url).request_uri, headers | self._own, self._settings.stall)
-
     def _send(self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]) -> BaseHTTPResponse:
         with transport_faults(host_of(url)):
-            manager = self._pool(url)
-            self._kept_by[_origin(url)] = manager.connection_from_url(url)
-            return manager.request(
+            return self._pool(url).request(
                 method,
                 url,
                 headers=headers | self._own,
@@ -88,11 +72,6 @@ class Pools:
         proxy = _proxy_for(url, self._settings.proxies)
         pool = self._managers.get(proxy)
         return pool or self._managers.setdefault(proxy, _make_pool(proxy, self._settings))
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port as they are written: what is reached in one way."""
-    return "/".join(url.split("/", 3)[:3])
 
 
 def _make_pool(proxy: str | None, settings: HttpSettings) -> PoolManager:

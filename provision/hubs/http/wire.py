@@ -7,12 +7,10 @@ than receiving. The standard library's answer, which urllib3 itself reads from, 
 from __future__ import annotations
 
 import io
-import re
 import select
 from http.client import HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
@@ -33,9 +31,6 @@ _AT_ONCE = 64
 
 TLS gives one record (16 KiB) at a time, however many have come: enough of them for a MiB.
 """
-
-_HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([^\r\n]*)\r\n((?:[!#-'*+.0-9A-Z^-z|~-]+:[^\r\n\0]*\r\n)+)\r\n")
-_LINE = re.compile(r"([^:]+):[ \t]*([^\r]*?)[ \t]*\r\n")
 
 
 class _Incoming(io.RawIOBase):
@@ -71,22 +66,6 @@ class Answer(HTTPResponse):
         self.fp: Any = _Buffered(_Incoming(self.fp.detach(), sock))
         self._socket, self._poll = sock, select.poll()
         self._poll.register(sock, select.POLLIN)
-
-    def begin_at_once(self) -> None:
-        """As `begin`, which any but the usual head is left to: one that has come whole, and tells the body's length."""
-        head = _HEAD.match(self.fp.peek())
-        told = HTTPHeaderDict()
-        for name, value in _LINE.findall(head[3].decode("latin-1")) if head else ():
-            told.add(name, value)
-        length = told.get("Content-Length", "")
-        if head is None or "Transfer-Encoding" in told or not length.isdecimal():
-            self.begin()
-            return
-        self.fp.read(head.end())
-        self.version, self.status, self.reason = 11, int(head[1]), head[2].decode("latin-1")
-        self.code, self.length, self.chunked = self.status, int(length), False
-        self.will_close = "close" in told.get("Connection", "").lower()
-        self.headers = self.msg = cast("Any", told)
 
     def wait_at_most(self, seconds: float) -> None:
         """From here on, a silence of `seconds` is a TimeoutError."""
