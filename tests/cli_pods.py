@@ -21,6 +21,8 @@ from provision.serve.server import Server
 ROOT = str(Path(__file__).parent.parent)
 FILES = (SMALL, PLAIN)
 DATACENTER = "EU-RO-1"
+LOCKED: dict[tuple[str, str], bytes] = {}
+"""By a hub and a manifest, the lock that `provision lock` made of them."""
 
 
 @dataclass
@@ -44,11 +46,16 @@ class Desk:
         return code, json.loads(out)
 
     def lock(self, manifest: str) -> None:
-        """In a process of its own: huggingface_hub asks for its endpoint only when it is imported."""
+        """In a process of its own: huggingface_hub asks for its endpoint only when it is imported. Once at each hub."""
         self.manifests.mkdir(exist_ok=True)
         (self.manifests / "mine.yaml").write_text(manifest)
-        words = [sys.executable, "-m", "provision", "lock", "mine", "-q"]
-        subprocess.run(words, cwd=self.folder, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": ROOT})
+        lock, known = self.manifests / "mine.lock.json", (os.environ["HF_ENDPOINT"], manifest)
+        if known not in LOCKED:
+            words = [sys.executable, "-m", "provision", "lock", "mine", "-q"]
+            environment = {**os.environ, "PYTHONPATH": ROOT}
+            subprocess.run(words, cwd=self.folder, check=True, capture_output=True, env=environment)
+            LOCKED[known] = lock.read_bytes()
+        lock.write_bytes(LOCKED[known])
 
     def volume(self, name: str = "models") -> str:
         """A new volume's id."""
