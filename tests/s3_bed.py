@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import botocore.loaders
+import botocore.session
 import pytest
 from botocore.config import Config
 from misbehaving_s3 import MisbehavingS3
@@ -21,6 +24,9 @@ from provision.retry import Patience, Retry
 from provision.volume.s3 import Endpoint, Keys, Place, S3Settings, S3View
 
 T = TypeVar("T")
+
+# What botocore knows of its services are megabytes of JSON. Sessions share what one of them has read, as clients do.
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
 
 BUCKET = "vol123abc"
 KEYS = Keys(access="user_ACCESSKEYOFATEST", secret="rps_SECRETKEYOFATEST0123456789")
