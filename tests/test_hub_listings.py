@@ -186,7 +186,9 @@ except HubRefused as error:
 
 @each_hub
 def test_a_million_entries_in_one_answer_are_refused_in_bounded_memory(server, kind, tmp_path):
-    body = json.dumps(kind.listed([kind.entry(f"{number:07}", sha256="") for number in range(1_000_000)]))
+    entry = json.dumps(kind.entry("@", sha256=""))
+    entries = ", ".join(entry.replace("@", f"{number:07}") for number in range(1_000_000))
+    body = json.dumps(kind.listed(["@"])).replace('"@"', entries)
     server.rules.append(Rule(kind.listing, answers(200, {"Content-Type": "application/json"}, body)))
     path = os.pathsep.join(sys.path)
     asked = run("python", "-c", ASK, kind.scheme, server.endpoint, home=tmp_path, PYTHONPATH=path)
@@ -200,7 +202,7 @@ def crowded(tmp_path_factory):
     """More files than one ModelScope listing has: three folders, one of them with folders of its own."""
     root = tmp_path_factory.mktemp("crowded")
     place = root / "modelscope" / NAME
-    for folder, count in {"a": 1200, "b/x": 1800, "b/y": 1500, ".": 3}.items():
+    for folder, count in {"a": 12, "b/x": 1800, "b/y": 1300, ".": 3}.items():
         (place / folder).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             (place / folder / f"{number:04}").touch()
@@ -215,7 +217,7 @@ def test_more_files_than_a_listing_has_are_listed_folder_by_folder(crowded):
     assert [file.path for file in listed] == sorted(
         path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()
     )
-    assert len(listed) == 4503
+    assert len(listed) == 3115
     assert sorted(roots) == ["", "", "a", "b", "b", "b%2Fx", "b%2Fy"]
 
 
