@@ -33,12 +33,14 @@ class Patience:
     longest_request: float = 300.0
 
     def wait(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after the given number of failures in a row; never less than the hub `asked` for."""
+        """Seconds to wait after the given number of failures in a row; never less than the hub `asked` for, and never
+        in step with everybody else whom it asked.
+        """
         import random
 
         backoff: float = min(self.first_wait * 2 ** min(failures - 1, 30), self.longest_wait)
         jittered = backoff * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-        return max(jittered, asked or 0.0)
+        return jittered if asked is None else max(jittered, asked + random.uniform(0.0, self.first_wait))  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,9 @@ def test_retry_after_is_waited_for():
     work = Work(RateLimited("slow down", retry_after=30.0))
 
     assert work.run() == "done"
-    assert work.sleeps == [30.0]
+    assert 30.0 <= work.sleeps[0] <= 30.0 + PATIENCE.first_wait, (
+        "not in step with all the others who were asked to wait"
+    )
 
 
 def test_a_hub_that_asks_for_too_long_is_not_waited_for():

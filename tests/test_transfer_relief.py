@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
+import time
 
 import pytest
-from byte_faults import drips, on_piece
+from byte_faults import drips, on_piece, stalls_after, waits_until
 from fill_bed import SIZES, SMALL_PIECE, THREE, TOKEN, Bed, build, content, small_pieces
 from hub_kinds import KINDS
-from misbehaving_hub import MisbehavingHub, Rule
+from misbehaving_hub import MisbehavingHub, Rule, answers
 
 from provision.digest import PIECE_SIZE
 from provision.errors import ExitCode, VolumeTrouble
@@ -20,6 +23,7 @@ from provision.transfer.ledger import Ledger
 from provision.transfer.relief import AGAIN, LITTLE, SICK, SOON, longest, relieve
 from provision.transfer.stretch import Stretch
 from provision.volume.files import File
+from provision.volume.partial import Partial
 
 P = PIECE_SIZE
 NOW = 1000.0
@@ -152,6 +156,15 @@ def test_one_connection_that_hardly_moves_is_left_and_its_bytes_come_over_anothe
     assert min(again) < SMALL_PIECE + READ_SIZE, "from where the first had come to"
 
 
+@pytest.mark.parametrize("piece", [0, 1], ids=["the owner's", "a helper's"])
+def test_a_connection_that_has_gone_silent_does_not_hold_the_file(bed, piece):
+    """All of it comes over others, and nobody waits until its patience is over."""
+    bed.hub.rules += at_cdn(on_piece(piece, stalls_after(200_000)))
+    began = time.monotonic()
+    assert_done(bed, bed.fill(bed.lock(THREE), connections=3, stall=60.0))
+    assert time.monotonic() - began < 30.0
+
+
 def test_connections_that_are_all_slow_share_the_last_pieces(bed):
     bed.hub.rules += at_cdn(drips(64 * 1024, 0.02))
     result = bed.fill(bed.lock(THREE), connections=8)
@@ -174,6 +187,51 @@ def test_a_shared_piece_that_the_volume_loses_is_fetched_again_once(bed, monkeyp
     result = bed.fill(bed.lock(THREE), connections=8)
     assert any("is not what was written" in note for note in result.notes)
     assert_done(bed, result, again=SMALL_PIECE)
+
+
+def test_what_was_lost_once_is_believed_only_when_it_is_read_back(bed, monkeypatch):
+    """It comes again at the front, where it would have been hashed on its way, and is lost again."""
+    honest, lost = File.write_at, SMALL_PIECE + 99
+
+    def spoiling(file, offset, data):
+        honest(file, offset, data)
+        if offset <= lost < offset + len(data) and file.path.endswith(".partial"):
+            os.pwrite(file._fd, b"spoilt", lost)
+
+    monkeypatch.setattr(File, "write_at", spoiling)
+    bed.soon = math.inf
+    bed.hub.rules += at_cdn(on_piece(0, waits_until(lambda: brought(bed) >= SIZES[THREE] - SMALL_PIECE)))
+    result = bed.fill(bed.lock(THREE), connections=3)
+    assert type(result.error) is VolumeTrouble
+    assert not (bed.volume / "models" / THREE).exists()
+
+
+def brought(bed):
+    return sum(request.sent for request in bed.hub.asked("", "cdn"))
+
+
+def test_a_partial_is_closed_only_when_nobody_writes_to_it_any_more(bed, monkeypatch):
+    """The owner's range breaks off for good while a helper's bytes are on their way to the volume."""
+    writing, order = threading.Event(), []
+    honest_write, honest_close = File.write_at, Partial.close
+
+    def slow(file, offset, data):
+        if offset >= SMALL_PIECE and file.path.endswith(".partial") and not writing.is_set():
+            writing.set()
+            threading.Event().wait(1.0)
+            order.append("written")
+        honest_write(file, offset, data)
+
+    def close(partial):
+        order.append("closed")
+        honest_close(partial)
+
+    monkeypatch.setattr(File, "write_at", slow)
+    monkeypatch.setattr(Partial, "close", close)
+    bed.hub.rules += at_cdn(on_piece(0, then=waits_until(writing.is_set, then=answers(404))))
+    result = bed.fill(bed.lock(THREE), connections=3)
+    assert result.error is not None
+    assert order[:2] == ["written", "closed"]
 
 
 def test_a_volume_that_goes_on_losing_what_is_written_is_told_and_nothing_gets_a_name(bed, monkeypatch):

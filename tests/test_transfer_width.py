@@ -78,11 +78,32 @@ def test_a_number_that_was_asked_for_stays():
     assert set(Line(lossy, first=6, most=6).go_on(10)) == {6}
 
 
-def test_who_does_not_bear_so_many_gets_fewer_and_keeps_them():
+def test_who_does_not_bear_so_many_gets_fewer_until_a_rest_is_over():
     line = Line(lossy)
     line.go_on(5)
     line.width.refused()
-    assert set(line.go_on(REST + 10)) == {16}
+    assert set(line.go_on(REST - 1)) == {16}
+    assert line.go_on(5)[-1] == 32
+
+
+def test_those_who_come_and_go_between_two_stretches_are_judged_all_the_same():
+    """Each leaves its place and takes one again: that is no place without work."""
+    line = Line(full)
+    widths = []
+    while line.width.take_place():
+        continue
+    for _ in range(100):
+        line.now += 0.1
+        line.width.came(10_000_000)
+        line.width.leave_place()
+        line.width.take_place()
+        widths.append(line.width.now)
+        while line.width._taken < line.width.now:
+            line.width.take_place()
+        while line.width._taken > line.width.now:
+            line.width.leave_place()
+    assert widths[-1] == 8
+    assert 16 in widths
 
 
 def test_one_refusal_at_the_beginning_is_no_verdict():

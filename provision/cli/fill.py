@@ -171,7 +171,7 @@ def _connections(asked: _Asked) -> tuple[int, int]:
     """How many to begin with, and how many at most: as asked for, and no more than are of use. A low rate needs few,
     and each has a piece to lose.
     """
-    first, most = (asked.connections, asked.connections) if asked.connections else (CONNECTIONS, MOST)
+    first, most = (asked.connections, asked.connections) if asked.connections else (CONNECTIONS, asked.per_host or MOST)
     if asked.max_rate is not None:
         first = most = max(1, min(first, asked.max_rate // ENOUGH))
     if asked.transport == "xet":

@@ -92,6 +92,9 @@ class Stream(Protocol):
     def close(self) -> None:
         """Let go of it, read to its end or not."""
 
+    def abandon(self) -> None:
+        """From any thread, before it is closed: whoever waits for bytes is woken, since nobody wants them any more."""
+
 
 class Hub(Protocol):
     """What every hub does. All three calls may raise HubRefused and HubUnavailable errors."""

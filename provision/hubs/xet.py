@@ -13,7 +13,7 @@ import ctypes
 import re
 import threading
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -102,6 +102,11 @@ class XetStream:
         self._ready = self._ready[count:]
         return count
 
+    def abandon(self) -> None:
+        """As `Stream.abandon`."""
+        with suppress(HubRefused):  # then it ends by itself
+            self._session.end()
+
     def close(self) -> None:
         """End the session: its connections, its memory, and whatever thread waits for it."""
         self._ready = memoryview(b"")
@@ -135,7 +140,7 @@ class _Session:
         except BaseException:
             _turns.release()
             raise
-        self._is_open = True
+        self._is_open, self._guard = True, threading.Lock()
 
     def end(self) -> None:
         """Cut its connections, and wake what waits for them. May be called again.
@@ -143,8 +148,9 @@ class _Session:
         Raises:
             HubRefused: the library cannot do that. The turn is given back all the same.
         """
-        if self._is_open:
-            self._is_open = False
+        with self._guard:
+            was_open, self._is_open = self._is_open, False
+        if was_open:
             try:
                 self.vendor.sigint_abort()
             except Exception:  # noqa: BLE001 - the library's own classes; its words may hold an address

@@ -15,14 +15,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.buffer import new_buffer
 from provision.digest import piece_hash, piece_span
-from provision.errors import HubUnavailable, Interrupted, ProvisionError, VolumeError, VolumeTrouble
+from provision.errors import (
+    HubUnavailable,
+    Interrupted,
+    ProvisionError,
+    RateLimited,
+    Unreachable,
+    VolumeError,
+    VolumeTrouble,
+)
 from provision.hubs.http import READ_SIZE
 from provision.transfer.front import Front
+from provision.transfer.held import holders, read_span
 from provision.transfer.ledger import Ledger
 from provision.transfer.relief import longest, relieve
 from provision.transfer.stretch import Stretch
@@ -31,29 +38,14 @@ from provision.transfer.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from provision.crew import Stop
-    from provision.progress import Task
-    from provision.retry import Retry
     from provision.transfer.ledger import Part, Piece
-    from provision.transfer.rate import Rate
     from provision.transfer.suppliers import Supplier, Suppliers
-    from provision.transfer.width import Width
+    from provision.transfer.watch import Watch
     from provision.volume.files import File
     from provision.volume.partials import Partial
 
 LOOK = 1.0
 """Seconds between two looks at whether a stop was asked for, by an owner who waits for others."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Who is asked and told while a file is put together, and the connections there are for all files."""
-
-    retry: Retry
-    stop: Stop
-    task: Task
-    rate: Rate
-    width: Width
 
 
 class Over(ProvisionError):
@@ -83,6 +75,7 @@ class Assembly:
         self._usual = 0.0
         self._suspect: set[int] = set()
         self._helpers, self._helpers_limit = 0, self._ledger.count
+        self._writing = 0
         self._takes_all = self._is_over = False
         self._broken: VolumeError | None = None
 
@@ -116,10 +109,12 @@ class Assembly:
         return bool(ledger.missing or self._broken) or index in ledger.done or index == ledger.count
 
     def _send_helpers_away(self) -> None:
-        """The partial may only be closed when nobody writes to it any more."""
+        """The partial may only be closed when nobody writes to it any more. Who waits for bytes is not waited for."""
         with self._changed:
             self._is_over = True
-            self._changed.wait_for(lambda: not self._helpers)
+            for stretch in self._under_way:
+                stretch.abandon()
+            self._changed.wait_for(lambda: not self._writing)
 
     def _hash_next(self) -> bool:
         """Move the front by a piece that is there, or is claimed to be; False when it is missing, or on its way."""
@@ -132,21 +127,13 @@ class Assembly:
             self._read_back(index)
         elif index in self._ledger.held:
             self._ledger.held.discard(index)
-            if not any(self._try(holder, index, digest) for holder, digest in self._holders(index)):
+            if not any(self._try(holder, index, digest) for holder, digest in holders(self._partial, index)):
                 self._suspect.add(index)
                 with self._changed:
                     self._ledger.lack(index)
         else:
             return False
         return True
-
-    def _holders(self, index: int) -> Iterator[tuple[Partial | File, str]]:
-        """Those who claim to hold a piece, ourselves first, with the digest that its bytes must have."""
-        if index in self._partial.held:
-            yield self._partial, self._partial.held[index]
-        for other in self._partial.others:
-            if index in other.pieces:
-                yield other.file, other.pieces[index]
 
     def _try(self, holder: Partial | File, index: int, digest: str) -> bool:
         """Read a piece from `holder`, copying it where it is not ours; True when it has the claimed `digest`."""
@@ -200,12 +187,9 @@ class Assembly:
         self._note(f"piece {index} is not what was written; it is fetched again")
 
     def _read(self, holder: Partial | File, begin: int, end: int) -> Iterator[tuple[int, memoryview]]:
-        """The bytes from `begin` to `end`, as far as `holder` has them."""
-        buffer = new_buffer(min(READ_SIZE, end - begin))
-        for offset in range(begin, end, len(buffer)):
+        for offset, data in read_span(holder, begin, end):
             self._check()
-            count = holder.read_into(offset, buffer[: end - offset])
-            yield offset, buffer[:count]
+            yield offset, data
 
     def _stream_some(self) -> bool:
         """Fetch a stretch with all patience; False when nothing is missing that is not on its way."""
@@ -264,7 +248,8 @@ class Assembly:
                 self.suppliers.put_off(due[0], error, self._clock())
             if stretch.moved < READ_SIZE:  # so many connections may be more than the supplier bears
                 self._helpers_limit = min(self._helpers_limit, self._helpers - 1)
-                self._watch.width.refused()
+                if isinstance(error, (RateLimited, Unreachable)):
+                    self._watch.width.refused()
         else:
             self._helpers_limit += 1
         finally:
@@ -277,6 +262,7 @@ class Assembly:
 
     def begin(self, stretch: Stretch) -> Part | None:
         """As Site says. A piece that the volume has lost before has no trial: it is read back."""
+        self._check()
         with self._changed:
             part = stretch.current()
             if part is not None and part.is_fresh and part.piece.index == self._front.index not in self._suspect:
@@ -291,7 +277,17 @@ class Assembly:
     def admit(self, stretch: Stretch, part: Part, data: memoryview) -> memoryview:
         """As Site says."""
         with self._changed:
-            return part.admit(data) if stretch.part is part else data[:0]
+            if self._is_over or stretch.part is not part:
+                return data[:0]
+            self._writing += 1
+            return part.admit(data)
+
+    def settled(self) -> None:
+        """As Site says."""
+        with self._changed:
+            self._writing -= 1
+            if self._is_over:
+                self._changed.notify_all()
 
     def write(self, offset: int, data: memoryview) -> None:
         """As Site says."""
@@ -368,7 +364,12 @@ class Assembly:
 
     def _relieved(self, now: float) -> list[Part]:
         slow = longest(self._under_way, self._usual, now)
-        return relieve(slow, self._ledger, self._usual, now) if slow else []
+        if slow is None:
+            return []
+        parts = relieve(slow, self._ledger, self._usual, now)
+        if slow.is_done:
+            slow.abandon()
+        return parts
 
     def _leave(self, stretch: Stretch) -> None:
         with self._changed:

@@ -87,5 +87,8 @@ class _Played:
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
 
+    def abandon(self) -> None:
+        """Nobody waits for it."""
+
     def close(self) -> None:
         """It is closed."""

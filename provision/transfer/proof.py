@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from provision.lock import LockedFile
-    from provision.transfer.assembly import Watch
+    from provision.transfer.watch import Watch
     from provision.volume.header import Source
     from provision.volume.mount import Volume
 

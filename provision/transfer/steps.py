@@ -16,12 +16,13 @@ from provision.errors import (
     VolumeTrouble,
 )
 from provision.plan import Action, State
-from provision.transfer.assembly import Assembly, Watch
+from provision.transfer.assembly import Assembly
 from provision.transfer.doubt import Attempt, resolve_doubt, told
 from provision.transfer.outcome import Done, Outcome, kept
 from provision.transfer.parcel import LARGEST, Parcel
 from provision.transfer.proof import check_header, read_through
 from provision.transfer.suppliers import Suppliers
+from provision.transfer.watch import Watch
 from provision.volume.holdings import holding_of
 from provision.volume.journal import keeps_journal
 from provision.volume.partials import Held

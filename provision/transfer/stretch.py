@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from provision.buffer import new_buffer
@@ -11,7 +12,7 @@ from provision.errors import ConnectionCut, HubUnavailable
 from provision.hubs.http import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from provision.hubs import Stream
     from provision.lock import LockedFile
@@ -35,7 +36,12 @@ class Site(Protocol):
         """What `stretch` is to ask for: from where, and to where (exclusive). None when all is there."""
 
     def admit(self, stretch: Stretch, part: Part, data: memoryview) -> memoryview:
-        """As much of `data`, which comes next, as belongs to `part`; nothing when somebody else has taken that."""
+        """As much of `data`, which comes next, as belongs to `part`; nothing when somebody else has taken that. What is
+        admitted is `settled` in the end.
+        """
+
+    def settled(self) -> None:
+        """What was admitted is written, or cannot be."""
 
     def write(self, offset: int, data: memoryview) -> None:
         """Some bytes have come."""
@@ -71,6 +77,8 @@ class Stretch:
         self.part: Part | None = None
         self.is_alone = False
         self.began, self.moved = began, 0
+        self._stream: Stream | None = None
+        self._guard = threading.Lock()
 
     @property
     def is_done(self) -> bool:
@@ -111,7 +119,7 @@ class Stretch:
     def _once(self, supplier: Supplier, span: tuple[int, int], buffer: memoryview) -> bool:
         """Ask for `span`, and take the answer; False when this is left to another."""
         before, (start, end) = self.moved, span
-        with closing(self._open(supplier, start, end)) as stream:
+        with self._opened(supplier, start, end) as stream:
             self.is_alone = stream.start < start or (stream.end is not None and stream.end > end)
             if not self._site.answered(self, ranged=not self.is_alone):
                 return False
@@ -140,15 +148,28 @@ class Stretch:
             return None
         end = part.end
         for other in self.waiting:
-            if other.begin != end:
+            if other.offset != end:
                 break
             end = other.end
         return part.offset, end
 
-    def _open(self, supplier: Supplier, start: int, end: int) -> Stream:
+    def abandon(self) -> None:
+        """Somebody else brings all it had: its thread need not wait for bytes. Before an answer begins, it does."""
+        with self._guard:
+            if self._stream is not None:
+                self._stream.abandon()
+
+    @contextmanager
+    def _opened(self, supplier: Supplier, start: int, end: int) -> Iterator[Stream]:
         file = self._file
         wanted = Wanted(path=file.path, size=file.size, sha256=file.sha256, start=start, end=end)
-        return supplier.open(wanted, self._site.suppliers.pace(supplier))
+        stream = self._stream = supplier.open(wanted, self._site.suppliers.pace(supplier))
+        try:
+            yield stream
+        finally:
+            with self._guard:  # its connection may be another's after this
+                self._stream = None
+            stream.close()
 
     def _take(self, stream: Stream, supplier: Supplier, buffer: memoryview) -> None:
         offset = stream.start
@@ -171,12 +192,18 @@ class Stretch:
             if not mine:
                 continue  # taken away just now
             data, offset = data[start - offset + len(mine) :], start + len(mine)
-            self._site.write(start, mine)
-            part.piece.names.add(name)
-            part.take(mine)
-            self.moved += len(mine)
-            if part.is_complete:
-                self._leave(part)
+            try:
+                self._put(part, mine, name)
+            finally:
+                self._site.settled()
+
+    def _put(self, part: Part, data: memoryview, name: str) -> None:
+        self._site.write(part.offset, data)
+        part.piece.names.add(name)
+        part.take(data)
+        self.moved += len(data)
+        if part.is_complete:
+            self._leave(part)
 
     def _leave(self, part: Part) -> None:
         self.part = None

@@ -76,8 +76,8 @@ class Suppliers:
     def put_off(self, supplier: Supplier, error: HubUnavailable, now: float) -> None:
         """What `supplier` asked for is kept, by whoever wants something of it, for this file or another."""
         if error.retry_after:
-            supplier.tally.not_before = max(supplier.tally.not_before, now + error.retry_after)
             supplier.tally.because = error
+            supplier.tally.not_before = max(supplier.tally.not_before, now + error.retry_after)
 
     def wish(self, now: float) -> HubUnavailable | None:
         """Why, and for how long from `now`, the first of those who are not due wants to be left alone."""

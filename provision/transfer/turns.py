@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provision.errors import HubRefused, HubUnavailable, PromiseBroken, Stalled, VolumeError
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from provision.transfer.suppliers import Supplier, Suppliers
 
 
+@dataclass(slots=True, kw_only=True)
+class _Turn:
+    """Whose it is, since when, and how many bytes have come."""
+
+    whose: str
+    began: float
+    came: int = 0
+
+
 class Turns:
     """For the owner of a file, who has patience with `suppliers`. `clock`: seconds; `note` tells the user."""
 
@@ -23,6 +33,7 @@ class Turns:
         self, suppliers: Suppliers, retry: Retry, clock: Callable[[], float], note: Callable[[str], None]
     ) -> None:
         self._suppliers, self._retry, self._clock, self._note = suppliers, retry, clock, note
+        self._turn = _Turn(whose="", began=0.0)
 
     def bring(self, stretch: Stretch) -> VolumeError | None:
         """Have `stretch` brought, and once more when one who had asked to be left alone so long may be asked again.
@@ -31,6 +42,7 @@ class Turns:
         Raises:
             HubRefused, HubUnavailable, PromiseBroken: no supplier is left, or patience is over.
         """
+        self._turn = _Turn(whose="", began=self._clock())
         try:
             return self._patiently(stretch)
         except HubUnavailable as error:
@@ -39,7 +51,7 @@ class Turns:
             if error.retry_after or not 0 < wait <= self._retry.patience.longest_request:
                 raise
             self._note(f"{error}; waiting {wait:.0f} s for one who has asked for that")
-            self._retry.sleep(wait)
+            self._retry.sleep(self._retry.patience.wait(1, wait))
             return self._patiently(stretch)
 
     def _patiently(self, stretch: Stretch) -> VolumeError | None:
@@ -54,7 +66,8 @@ class Turns:
     def _round(self, stretch: Stretch) -> VolumeError | None:
         """Ask in turn, until one has brought the stretch to its end, or on its way."""
         failure: HubUnavailable | None = None
-        for supplier in self._suppliers.due(self._clock()):
+        now = self._clock()  # whoever is not due now is not asked in this round, and is waited for after it
+        for supplier in self._suppliers.due(now):
             before = stretch.moved
             try:
                 stretch.run(supplier)
@@ -66,13 +79,29 @@ class Turns:
             except HubUnavailable as error:
                 self._suppliers.put_off(supplier, error, self._clock())
                 failure = min(failure or error, error, key=lambda one: one.retry_after or 0.0)
-                if stretch.moved - before >= LITTLE and not isinstance(error, Stalled):
-                    break  # cut on its way: the same supplier goes on
+                if self._goes_on(supplier, error, stretch.moved - before):
+                    break
                 self._suppliers.pass_on(supplier, error)
                 self._tell(supplier, error)
             else:
                 return None
-        raise failure or self._suppliers.wish(self._clock()) or self._suppliers.refusal
+        raise failure or self._suppliers.wish(now) or self._suppliers.refusal
+
+    def _goes_on(self, supplier: Supplier, error: HubUnavailable, moved: int) -> bool:
+        """Whether one that was cut on its way keeps its turn. With all the waits in between it must be as fast as one
+        that is not cut, where another could be asked.
+        """
+        now = self._clock()
+        if self._turn.whose != supplier.name:
+            self._turn = _Turn(whose=supplier.name, began=now)
+        self._turn.came += moved
+        if moved < LITTLE or isinstance(error, Stalled):
+            return False
+        pace, seconds = self._suppliers.pace(supplier), now - self._turn.began
+        if pace is None or seconds < pace.window or self._turn.came >= pace.slowest * seconds:
+            return True
+        self._turn = _Turn(whose="", began=now)
+        return False
 
     def _tell(self, failed: Supplier, error: ProvisionError) -> None:
         following = self._suppliers.left[:1]

@@ -102,21 +102,19 @@ class Width:
     def take_place(self) -> bool:
         """A place, if there is one at once."""
         with self._changed:
+            is_free = self._taken < self.now
+            self._taken += is_free
             self._look()
-            if self._taken >= self.now:
-                return False
-            self._taken += 1
-            return True
+            return is_free
 
     def came(self, count: int) -> None:
         """`count` bytes have come. Lost counts do no harm."""
         self._came += count
 
     def refused(self) -> None:
-        """Somebody does not bear so many: where some were added there are fewer from now on, and no more later."""
+        """Somebody does not bear so many: where some were added there are fewer, and no more before a REST is over."""
         with self._changed:
-            if self.now > self._first:
-                self._most = self.now = max(self._first, self.now // 2)
+            self.now = min(self.now, max(self._first, self.now // 2))
             self._half = self._spell = None
             self._not_before = self._machine.clock() + REST
 

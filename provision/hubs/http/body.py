@@ -104,6 +104,10 @@ class Body:
         while count := self.read_into(buffer):
             yield bytes(buffer[:count])
 
+    def abandon(self) -> None:
+        """As `Stream.abandon`: the connection ends, for whoever reads from it."""
+        self._answer.abandon()
+
     def close(self) -> None:
         """Let go of the connection; it is only used again if the body was read to its end, and nothing was odd."""
         connection = self._response.connection

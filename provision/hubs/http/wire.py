@@ -7,7 +7,10 @@ than receiving. The standard library's answer, which urllib3 itself reads from, 
 from __future__ import annotations
 
 import io
+import os
 import select
+import socket
+from contextlib import suppress
 from http.client import HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +21,6 @@ from urllib3.exceptions import NewConnectionError
 from provision.hubs.deadline import check_deadline
 
 if TYPE_CHECKING:
-    import socket
-
     from urllib3 import BaseHTTPResponse, PoolManager
 
 
@@ -93,6 +94,11 @@ class Answer(HTTPResponse):
         except OSError:  # what came before it is given first; the next call meets it again
             return count
         return count
+
+    def abandon(self) -> None:
+        """End the connection below TLS, which is for one thread at a time, and wake whoever waits for it."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._socket.fileno())) as same:
+            same.shutdown(socket.SHUT_RDWR)
 
     @property
     def is_read(self) -> bool:
