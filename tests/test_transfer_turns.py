@@ -75,11 +75,10 @@ def cut_after(count, seconds):
 
 def test_one_whose_wait_ends_while_the_last_other_refuses_is_asked_and_no_failure_is_told():
     """It was not due when the round began, and is when the other says no."""
-    way = Way(
-        1, source=raises(RateLimited("slow down", retry_after=10.0)), mirror=takes(11.0, raises(PathNotFound("no")))
-    )
+    way = Way(1, source=brings_all, mirror=takes(11.0, raises(PathNotFound("no"))))
+    way.suppliers.put_off(way.suppliers.left[0], RateLimited("slow down", retry_after=10.0), way.now)
     assert way.bring() is None
-    assert [name for name, _ in way.asked] == ["source", "mirror", "source"]
+    assert [name for name, _ in way.asked] == ["mirror", "source"]
 
 
 def test_a_refusal_is_told_when_nobody_is_left():
