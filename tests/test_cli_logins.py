@@ -65,6 +65,8 @@ for line in sys.stdin:  # each in a process of its own: huggingface_hub reads mo
     if not (child := os.fork()):
         os.environ.clear()
         os.environ.update(row["environment"])
+        os.makedirs(here := os.path.expanduser("~/here"), exist_ok=True)
+        os.chdir(here)
         settings = logins.hub_settings(row["scheme"], HttpSettings(user_agent="a", now=time.time))
         mine, library = told(ours, row["scheme"], settings), told(theirs, row["scheme"], settings)
         asked = settings.endpoint is None and settings.token is None
@@ -76,7 +78,7 @@ for line in sys.stdin:  # each in a process of its own: huggingface_hub reads mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An environment, and the files of a home ("~" in a value is that home).
+    """An environment, and the files of a home ("~" in a value is that home), in whose folder "here" we are.
 
     `asked` says whether the library decides, `refused` which error it makes of it.
     """
@@ -119,6 +121,9 @@ ROWS = (
     huggingface(LOGIN, XDG_CACHE_HOME="~/else"),
     huggingface("hf/token", HF_HOME="~/hf", asked=True),
     huggingface("else/huggingface/token", XDG_CACHE_HOME="~/else", asked=True),
+    huggingface("here/huggingface/token", XDG_CACHE_HOME="", asked=True),
+    huggingface("here/token", HF_HOME="", asked=True),
+    huggingface(LOGIN, XDG_CACHE_HOME="", asked=True),
     huggingface("mine", HF_TOKEN_PATH="~/mine", asked=True),
     huggingface("mine", HF_TOKEN_PATH="$HOME/mine", asked=True),
     huggingface("token", HF_HOME="$WHERE", WHERE="~", asked=True),

@@ -12,7 +12,7 @@ import pytest
 from fill_bed import BIG, NAME, build, content
 from hub_kinds import HUGGINGFACE, http_settings, reach
 from misbehaving_hub import MisbehavingHub
-from raw_server import DRIP, HOLD, RESET, RawServer, head
+from raw_server import DRIP, FLOOD, HOLD, RESET, RawServer, head
 
 from provision.buffer import new_buffer
 from provision.errors import ConnectionCut, Stalled
@@ -25,6 +25,7 @@ WANTED = Wanted(path="a.bin", size=10)
 OK = head("200 OK", Content_Length=10) + DATA
 CHUNKED = head("200 OK", Transfer_Encoding="chunked")
 PART = "206 Partial Content"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
 
 
 def opened(server, wanted=WANTED, pace=None, **settings):
@@ -210,3 +211,27 @@ def test_a_connection_on_which_something_was_odd_serves_nobody_else():
         with closing(http.open(location, WANTED)) as body, pytest.raises(ConnectionCut):
             list(body.chunks())
         assert http.read(location, WANTED) == DATA, "by the second connection, whose answer it is"
+
+
+@pytest.mark.parametrize("before", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", 2 * HINTS])
+def test_what_a_server_says_before_its_answer_is_passed_over(before):
+    """Whatever it is, even if nobody asked for it (RFC 9110 §15.2)."""
+    with RawServer(before + OK) as server, opened(server) as stream:
+        assert read(stream) == DATA
+
+
+def test_a_server_that_says_nothing_else_is_not_waited_for():
+    with RawServer(FLOOD + HINTS) as server, pytest.raises(Stalled):
+        opened(server, answer=0.3)
+
+
+def test_more_than_was_announced_is_never_the_answer_to_another_question():
+    """Here it came with the headers, and lies in the reader's own buffer."""
+    odd = (
+        head("200 OK", Connection="keep-alive", Content_Length=10) + DATA + b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n"
+    )
+    other = head("200 OK", Content_Length=10) + DATA[::-1]
+    with RawServer(odd + HOLD, other) as server:
+        http, location = Http(http_settings()), Location(url=f"{server.address}/a.bin")
+        assert http.read(location, WANTED) == DATA
+        assert http.read(location, WANTED) == DATA[::-1], "by a connection of its own"

@@ -14,12 +14,14 @@ import struct
 import subprocess
 import threading
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from connect_proxy import ConnectProxy
 from fill_bed import TOKEN
 from hub_kinds import http_settings
 from raw_server import DRIP, HOLD, RawServer, head
+from urllib3.util.ssltransport import SSLTransport
 
 from provision.errors import ConnectionCut, HubRefused, NotAHub, Stalled, Unreachable
 from provision.hubs import Location, Pace
@@ -60,6 +62,35 @@ def test_a_proxy_is_used_with_its_login_and_sees_where_we_want_to_go():
         assert read("http://hub.invalid", proxies=proxies) == DATA
     assert proxy.log[0].startswith("GET http://hub.invalid/a.bin HTTP/1.1")
     assert "bWU6cEBzcw==" in proxy.log[0]  # me:p@ss
+
+
+class KeepingProxy(BaseHTTPRequestHandler):
+    """Answers in place of every host, and keeps the connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.log.append((self.client_address, self.path, self.headers["Proxy-Authorization"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(self.path[-4:].encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_each_request_on_a_kept_connection_to_a_proxy_names_its_host_and_the_login():
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeepingProxy) as proxy:
+        proxy.log, proxy.daemon_threads = [], True
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+        http = Http(http_settings(proxies={"http": f"http://me:p%40ss@127.0.0.1:{proxy.server_port}"}))
+        addresses = ["http://hub.invalid/here", "http://hub.invalid/also", "http://cdn.invalid/then"]
+        for url in addresses:
+            assert http.read(Location(url=url), Wanted(path="a.bin", size=4)) == url[-4:].encode()
+        proxy.shutdown()
+    assert [(asked, login) for _, asked, login in proxy.log] == [(url, "Basic bWU6cEBzcw==") for url in addresses]
+    assert len({client for client, _, _ in proxy.log}) == 1
 
 
 @pytest.mark.parametrize("no", ["127.0.0.1", "*", ".example,127.0.0.1"])
@@ -219,21 +250,62 @@ def test_a_tunnel_whose_other_end_hangs_up_is_no_fault_of_the_proxy():
     assert str(raised.value).startswith("127.0.0.1:")
 
 
-def test_records_that_are_there_come_in_one_call(certificate, tls):
-    """TLS gives 16 KiB at a time; a hash and a write for each would cost more than the rest."""
+@contextmanager
+def begun(certificate, tls, sent, wrap):
+    """The answer `sent`, its headers read, by a client that `wrap` makes of a context and a socket."""
     left, right = socket.socketpair()
     context = ssl.create_default_context(cafile=str(certificate[0]))
     with tls.wrap_socket(left, server_side=True, do_handshake_on_connect=False) as server:
         handshake = threading.Thread(target=server.do_handshake)
         handshake.start()
-        with context.wrap_socket(right, server_hostname="127.0.0.1") as client:
+        with wrap(context, right) as client:
             handshake.join()
-            server.sendall(head("200 OK", Content_Length=100_000) + DATA[:100_000])
-            answer, buffer = Answer(client, method="GET"), memoryview(bytearray(100_000))
+            server.sendall(sent)
+            answer = Answer(client, method="GET")
             answer.begin()
-            assert answer.take(buffer) == 100_000
-            assert buffer == DATA[:100_000]
+            yield answer
             answer.close()
+
+
+def straight(context, sock):
+    return context.wrap_socket(sock, server_hostname="127.0.0.1")
+
+
+def in_a_tunnel(context, sock):
+    """As urllib3 does within the TLS of a proxy."""
+    return SSLTransport(sock, context, server_hostname="127.0.0.1")
+
+
+def test_records_that_are_there_come_in_one_call(certificate, tls):
+    """TLS gives 16 KiB at a time; a hash and a write for each would cost more than the rest."""
+    sent, buffer = head("200 OK", Content_Length=100_000) + DATA[:100_000], memoryview(bytearray(100_000))
+    with begun(certificate, tls, sent, straight) as answer:
+        assert answer.take(buffer) == 100_000
+        assert buffer == DATA[:100_000]
+
+
+@pytest.mark.parametrize("wrap", [straight, in_a_tunnel])
+@pytest.mark.parametrize("surplus", [0, 1, 100, 40_000])
+def test_a_connection_is_free_when_tls_has_no_more_of_it(certificate, tls, wrap, surplus):
+    sent, buffer = head("200 OK", Content_Length=20_000) + DATA[: 20_000 + surplus], memoryview(bytearray(20_000))
+    with begun(certificate, tls, sent, wrap) as answer:
+        while answer.take(buffer):
+            pass
+        assert answer.is_read == (surplus == 0)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "302 Found"])
+def test_more_than_was_announced_is_never_the_next_answer(certificate, tls, status):
+    """TLS has received it, and keeps it where nobody sees that something is there."""
+    odd = head(status, Location="/b", Connection="keep-alive", Content_Length=20_000) + DATA[:20_000]
+    evil = head("200 OK", Connection="keep-alive", Content_Length=20_000) + bytes(20_000)
+    honest = head("200 OK", Content_Length=20_000) + DATA[:20_000]
+    wanted = Wanted(path="a.bin", size=20_000)
+    with RawServer(odd + evil[:4_000] + HOLD, honest, tls=tls) as server:
+        http = Http(http_settings(ca_bundle=str(certificate[0])))
+        for name in "ab":
+            assert http.read(Location(url=f"{server.address}/{name}"), wanted) == DATA[:20_000]
+    assert len(server.log) > 1
 
 
 CUT = {"an end": OK[:-5], "silence": OK[:-5] + HOLD, "drops": head("200 OK", Content_Length=SIZE) + DRIP + b"x"}

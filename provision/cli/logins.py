@@ -50,8 +50,9 @@ def hub_settings(scheme: str, http: HttpSettings) -> HubSettings:
 def _huggingface(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
     if any(map(environment.get, _HUGGINGFACE_KNOWS)) or hasattr(builtins, "get_ipython"):  # Colab keeps tokens, too
         return None, None
-    home = environment.get("HF_HOME", environment.get("XDG_CACHE_HOME", "~/.cache") + "/huggingface")
-    saved = environment.get("HF_TOKEN_PATH", f"{home}/token")
+    cache = environment.get("XDG_CACHE_HOME", "~/.cache")
+    home = environment.get("HF_HOME", _below(cache, "huggingface"))
+    saved = environment.get("HF_TOKEN_PATH", _below(home, "token"))
     token = environment.get("HF_TOKEN") or _nobody(saved)
     return _plain(_ADDRESS, environment.get("HF_ENDPOINT", HUGGINGFACE)), _plain(_TOKEN, token)
 
@@ -68,6 +69,10 @@ def _modelscope(environment: Mapping[str, str]) -> tuple[str | None, str | None]
 
 def _plain(kind: re.Pattern[str], value: str | None) -> str | None:
     return value if value is not None and kind.fullmatch(value) else None
+
+
+def _below(folder: str, name: str) -> str:
+    return os.path.join(folder, name)  # noqa: PTH118 - as the library does: a folder "" is the one we are in
 
 
 def _nobody(saved: str) -> str | None:

@@ -11,12 +11,15 @@ import os
 import select
 import socket
 from contextlib import suppress
-from http.client import HTTPResponse, IncompleteRead
+from http import HTTPStatus
+from http.client import HTTPResponse, IncompleteRead, parse_headers
+from ssl import SSLSocket
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
+from urllib3.util.ssltransport import SSLTransport
 
 from provision.hubs.deadline import check_deadline
 
@@ -39,11 +42,14 @@ class _Incoming(io.RawIOBase):
 
     def __init__(self, stream: io.RawIOBase, sock: socket.socket) -> None:
         self._stream, self._socket = stream, sock  # the one keeps the other open, and reads through more layers
+        self.is_over = False
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
+        if self.is_over:
+            return None
         check_deadline()  # before: what has come must be given
         return self._socket.recv_into(buffer)
 
@@ -64,7 +70,9 @@ class Answer(HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp: Any = _Buffered(_Incoming(self.fp.detach(), sock))
+        self._incoming = _Incoming(self.fp.detach(), sock)
+        self.fp: Any = _Buffered(self._incoming)
+        self._has_surplus = False
         self._socket, self._poll = sock, select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -102,12 +110,33 @@ class Answer(HTTPResponse):
 
     @property
     def is_read(self) -> bool:
-        """Whether all of it has come, so that its connection is free for another."""
-        return self.isclosed() and not self.length
+        """Whether all of it has come, and nothing after it, so that its connection is free for another."""
+        return self.isclosed() and not (self.length or self._has_surplus or _holds(self._socket))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Of the answer itself; what comes before it means nothing to us (RFC 9110 §15.2)."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status >= 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            parse_headers(self.fp)
+
+    def _close_conn(self) -> None:
+        """All has been read, or is not wanted: what is left in the buffer belongs to no answer."""
+        self._incoming.is_over = True
+        self._has_surplus = not self.fp.closed and bool(self.fp.peek())
+        super()._close_conn()  # type: ignore[misc]
 
     def _has_more(self) -> bool:
         """Whether something is there, or comes at once."""
         return not self.isclosed() and bool(self._poll.poll(_SOON))
+
+
+def _holds(sock: Any) -> bool:
+    """Whether TLS has received what nobody has read yet. What the system has received, urllib3 sees itself."""
+    if isinstance(sock, SSLTransport):  # within the TLS of a proxy
+        return bool(sock.sslobj.pending() or sock.incoming.pending) or _holds(sock.socket)
+    return isinstance(sock, SSLSocket) and sock.pending() > 0
 
 
 class _Answered:
@@ -118,6 +147,11 @@ class _Answered:
     def response_class(self, *arguments: Any, **options: Any) -> Answer:
         self.answer = Answer(*arguments, **options)
         return self.answer
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it may serve the next request."""
+        return super().is_connected and self.answer.is_read  # type: ignore[misc]
 
 
 # What makes the answer is called alike: there it is a class, here a method.
