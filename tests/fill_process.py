@@ -32,9 +32,9 @@ sys.exit(code)
 
 _CHANGED = """
 import sys
-from provision.cli import run
+from provision.cli import main
 {change}
-sys.exit(run(sys.argv[1:]))
+main(sys.argv[1:])
 """
 
 _NO_RELIEF = "from provision.transfer import relief; relief.SOON = float('inf')"
