@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from provision.digest import PIECE_SIZE
 from provision.errors import HubRefused, VolumeFull, VolumeTrouble
 from provision.lock import LockedFile
 from provision.volume.files import File
+from provision.volume.journal import piece_line
 from provision.volume.mount import Volume
 from provision.volume.partials import Partials
+from provision.volume.paths import Folder
 from provision.volume.placing import place
 
 LARGE = LockedFile(path="a", target="large", size=20 * PIECE_SIZE, sha256="a" * 64)
@@ -47,18 +51,30 @@ def failing(monkeypatch, call, suffix=".partial", error=VolumeTrouble):
     """Within, the first `call` on a file whose name ends so fails; the others go well. (Linux tells once.)"""
     honest, told = getattr(File, call), []
 
-    def fails(file):
+    def fails(file, *words):
         if file.path.endswith(suffix) and not (told or file._closed):
             told.append(file.path)
             if call == "close":
                 honest(file)
             raise error("the file system failed")
-        honest(file)
+        honest(file, *words)
 
     with monkeypatch.context() as patch:
         patch.setattr(File, call, fails)
         yield
     assert told, "the fault did not strike"
+
+
+def no_journal_goes(patch):
+    """None can be taken away from now on."""
+    unlink = Folder.unlink
+
+    def fails(folder, name):
+        if name.endswith(".journal"):
+            raise VolumeTrouble("the file system failed")
+        return unlink(folder, name)
+
+    patch.setattr(Folder, "unlink", fails)
 
 
 def held(store):
@@ -96,6 +112,60 @@ def test_what_goes_wrong_at_the_end_costs_only_what_was_not_flushed(ours, monkey
     with failing(monkeypatch, "sync"), ours.claim(LARGE) as partial, pytest.raises(VolumeTrouble):
         place(partial)
     assert held(ours) == list(range(16))
+
+
+@pytest.mark.parametrize(("goes", "left"), [(True, []), (False, list(range(8)))], ids=["goes", "stays"])
+def test_a_journal_that_cannot_be_cut_goes_and_where_it_stays_what_it_says_of_no_flush_is_not_believed(
+    ours, monkeypatch, goes, left
+):
+    """The volume has just failed to flush: it may fail to cut, too, and memory still shows the bytes that it lost."""
+    with ours.claim(LARGE) as partial, monkeypatch.context() as patch:
+        note(partial, range(15))
+        if not goes:
+            no_journal_goes(patch)
+        cut_fails, flush_fails = failing(monkeypatch, "truncate", ".journal"), failing(monkeypatch, "sync_data")
+        with cut_fails, flush_fails, pytest.raises(VolumeTrouble):
+            partial.record(15, DIGEST)
+    assert held(ours) == held(ours) == left
+    with ours.claim(LARGE) as partial:
+        note(partial, [9, 8])
+    assert held(ours) == [*left, 8, 9]
+
+
+def test_who_records_after_the_flush_of_another_has_failed_is_told_the_same(ours, monkeypatch):
+    """His bytes may have been among those that were dropped, and the cut is behind the place of his line."""
+    with ours.claim(LARGE) as partial:
+        with failing(monkeypatch, "sync_data"), pytest.raises(VolumeTrouble) as first:
+            note(partial, range(8))
+        with ThreadPoolExecutor(1) as other, pytest.raises(VolumeTrouble) as second:
+            other.submit(partial.record, 8, DIGEST).result()
+        assert second.value is first.value
+    assert held(ours) == []
+
+
+def test_nor_does_one_who_waits_to_flush_vouch_for_lines_that_were_cut(ours, monkeypatch):
+    """He came while the flush that failed was under way; his own would go well, for Linux tells once."""
+    written, write_at, waiting = threading.Event(), File.write_at, []
+
+    def watched(file, offset, data):
+        write_at(file, offset, data)
+        if bytes(data) == piece_line(15, DIGEST):
+            written.set()
+
+    def fails(_):
+        if not waiting:
+            waiting.extend(other.submit(partial.record, index, DIGEST) for index in range(8, 16))
+            assert written.wait(30)  # and the next to have the guard is who takes back
+            raise VolumeTrouble("the file system failed")
+
+    with ThreadPoolExecutor(1) as other, ours.claim(LARGE) as partial:
+        note(partial, range(7))
+        monkeypatch.setattr(File, "write_at", watched)
+        monkeypatch.setattr(File, "sync_data", fails)
+        with pytest.raises(VolumeTrouble) as first:
+            partial.record(7, DIGEST)
+        assert [one.exception() for one in waiting] == [None] * 7 + [first.value]
+    assert held(ours) == []
 
 
 def test_a_piece_that_was_written_over_is_not_believed_after_a_flush_that_failed(ours, monkeypatch):

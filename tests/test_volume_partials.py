@@ -181,6 +181,14 @@ def test_a_file_of_one_piece_needs_no_journal(ours, tmp_path):
     assert fill(ours.claim(small), b"small")[0].st_size == 5
 
 
+def test_what_was_written_of_a_file_of_one_piece_is_not_left_behind(ours, tmp_path):
+    """Nobody could go on with it: each stop would add one to the room that is taken."""
+    with ours.claim(promised(b"small", "models/small.json")) as partial:
+        bring_pieces(partial, b"small")
+        assert len(left_over(tmp_path)) == 1
+    assert left_over(tmp_path) == []
+
+
 def test_what_a_killed_process_left_of_a_small_file_goes_when_it_is_placed(ours, tmp_path):
     killed_after(tmp_path, 0.5, 2, upto=1)
     assert len(left_over(tmp_path)) == 1

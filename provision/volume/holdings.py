@@ -8,8 +8,8 @@ from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath
 from provision.plan import Holding, State
 from provision.volume.journal import bytes_of, within
+from provision.volume.leftovers import by_parent, leftovers
 from provision.volume.mount import is_regular
-from provision.volume.partials import leftovers
 from provision.volume.paths import parent_and_name
 from provision.volume.receipts import is_revoked, read_receipts, trusted
 
@@ -38,7 +38,7 @@ def survey(
     wanted = list(files)
     held = {target: max(one.held for one in found) for target, found in leftovers(volume, wanted).items()}
     holdings: dict[str, Holding] = {}
-    for parent, siblings in _by_parent(wanted).items():
+    for parent, siblings in by_parent(wanted).items():
         try:
             folder = volume.root.below(parent)
         except UnsafePath:
@@ -74,13 +74,6 @@ def _state(file: LockedFile, found: os.stat_result, receipt: Receipt | None) -> 
     if receipt is not None and receipt.sha256 == file.sha256 and is_revoked(receipt):
         return State.DAMAGED
     return State.PROVEN if vouched else State.UNPROVEN
-
-
-def _by_parent(files: Iterable[LockedFile]) -> dict[str, list[LockedFile]]:
-    groups: dict[str, list[LockedFile]] = {}
-    for file in files:
-        groups.setdefault(parent_and_name(file.target)[0], []).append(file)
-    return groups
 
 
 def _standing(folder: Folder | None, files: Iterable[LockedFile]) -> Iterator[tuple[LockedFile, os.stat_result | None]]:

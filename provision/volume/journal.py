@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,12 @@ class Journal:
     def flushed_pieces(self) -> dict[int, str]:
         """Those of the pieces that a flush has vouched for."""
         return {index: digest for index, digest in self.pieces.items() if self.places[index] < self.flushed}
+
+    def cut(self) -> Journal:
+        """What is left of it when everything is cut off that no flush has vouched for."""
+        pieces = self.flushed_pieces
+        places = {index: self.places[index] for index in pieces}
+        return replace(self, pieces=pieces, places=places, length=self.flushed)
 
 
 NO_JOURNAL = Journal(owner=Owner(), pieces={}, places={}, flushed=0, length=0)

@@ -74,7 +74,7 @@ class Partial:
         self._unsynced, self._flushed_at = 0, store.clock()
         self._guard, self._flushing = threading.RLock(), threading.Lock()
         self._lost: VolumeError | None = None
-        self._empty = not opened.size
+        self._empty, self._is_settled = not opened.size, False
 
     def __enter__(self) -> Self:
         return self
@@ -86,14 +86,15 @@ class Partial:
             self.close()
 
     def close(self) -> None:
-        """Close everything, keep the bytes; where there are none, no name either.
+        """Close everything, keep the bytes; those that no journal tells of lose their name, for they are of no use.
 
-        A partial to which nothing was written has no journal: nobody could tell whose it is, or go on with it.
+        So it is with a partial to which nothing was written, and with one of a single piece: nobody could tell whose it
+        is, or go on with it.
         """
         with self._stack:
-            with suppress(VolumeError):  # an empty file that cannot be removed makes nothing wrong
-                if self._empty:
-                    self._empty = False
+            with suppress(VolumeError):  # a file that cannot be removed takes room, and makes nothing wrong
+                if not self._is_settled and (self._empty or not keeps_journal(self.file)):
+                    self._is_settled = True
                     self.folder.unlink(self.name)
             with self._losing():
                 self._data.close()
@@ -231,11 +232,17 @@ class Partial:
             return
         end = self._journal_end = self._flushed_end
         self._places = {index: place for index, place in self._places.items() if place < end}
-        with suppress(VolumeError):
-            if self._journal is None:
-                self._journal = self._stack.enter_context(self._store.open_journal(self.file, end))
-            else:
-                self._journal.truncate(end)
+        try:
+            self._cut(end)
+        except VolumeError:  # as may well be, where a flush has just failed
+            self._store.disbelieve(self.file)
+
+    def _cut(self, end: int) -> None:
+        if self._journal is None:
+            self._journal = self._stack.enter_context(self._store.open_journal(self.file, end))
+        else:
+            self._journal.truncate(end)
+        with suppress(VolumeError):  # then what is left is flushed once more before it is vouched for
             if end:
                 self._journal.write_at(end, flushed_line(end))  # the line that said so was cut off, too
 
@@ -279,6 +286,7 @@ class Partial:
         Nothing is raised: the file stands. A journal that cannot be closed, or a leftover that cannot be removed, takes
         room and is met again; it makes nothing wrong.
         """
+        self._is_settled = True
         with suppress(VolumeError):
             self.close()
         with suppress(VolumeError):
@@ -286,6 +294,7 @@ class Partial:
 
     def discard(self) -> None:
         """Close, and take away the bytes and their journal. Others' are left alone."""
+        self._is_settled = True
         with suppress(VolumeError):  # nobody wants what may be lost now
             self.close()
         self._store.drop(self.file, [self._store.writer.id])

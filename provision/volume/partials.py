@@ -7,39 +7,45 @@ right. What another has left is used thus:
 - its owner is certainly dead: its partial is renamed to ours. Rename tells who was first; the other goes on without.
 - its owner may live (another host, another container, unknown): its pieces are read and copied, each proven by digest.
 
-A file of a single piece keeps no journal: it is whole, and then placed, or proves nothing. On volumes where small files
-are what is slow that saves two for each.
+A file of a single piece keeps no journal: it is whole, and then placed, or proves nothing, and goes as it is closed. On
+volumes where small files are what is slow that saves two for each.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from stat import S_IMODE
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from provision.errors import UnsafePath, VolumeError, VolumeTrouble
+from provision.errors import UnsafePath, VolumeError
 from provision.volume.faults import UNSAFE_HINT
 from provision.volume.journal import (
-    JOURNAL_LIMIT,
     NO_JOURNAL,
     Journal,
-    bytes_of,
     journal_name,
     journals_among,
     keeps_journal,
     key_of,
-    parse,
     partial_name,
     partials_among,
     text_of,
     within,
 )
+from provision.volume.leftovers import (
+    JOURNALS,
+    Leftover,
+    by_parent,
+    fit,
+    keys_of_journals,
+    leftovers,
+    read_journal,
+    without_journal,
+)
 from provision.volume.mount import is_regular
 from provision.volume.partial import Held, Opened, Partial
 from provision.volume.paths import parent_and_name
-from provision.volume.writer import Owner, is_dead
+from provision.volume.writer import is_dead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,10 +56,7 @@ if TYPE_CHECKING:
     from provision.volume.paths import Folder
     from provision.volume.writer import Writer
 
-__all__ = ["JOURNALS", "SYNC_EVERY", "Held", "Leftover", "Partial", "Partials", "leftovers"]
-
-JOURNALS = "partials"
-"""The state folder that holds the journals."""
+__all__ = ["IDLE", "JOURNALS", "SYNC_EVERY", "Held", "Partial", "Partials"]
 
 SYNC_EVERY = 8
 """Pieces between two flushes of a partial and its journal.
@@ -73,20 +76,6 @@ IDLE = 600.0
 """Seconds after its last write a partial may be taken away where its room is needed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
-    """What one writer has of an unfinished file: `held` proven bytes as its journal claims, `size` bytes of room.
-
-    `touched` is when one of the two was last written, in seconds since the epoch.
-    """
-
-    writer: str
-    owner: Owner
-    held: int
-    size: int
-    touched: float
-
-
 class Partials:
     """The unfinished files of one volume, as one writer meets them. Threads may share it; one claims a target.
 
@@ -99,6 +88,7 @@ class Partials:
         self.clock = clock
         self.sync_every, self.sync_after = SYNC_EVERY, SYNC_AFTER
         self._leftovers: dict[str, dict[str, list[str]]] = {}
+        self._disbelieved: set[str] = set()
 
     def claim(self, file: LockedFile) -> Partial:
         """Our partial of `file`, open: the one we had, else a dead writer's, else a new one.
@@ -154,12 +144,25 @@ class Partials:
             journal = stack.enter_context(folder.made_file(journal_name(key_of(file), self.writer.id)))
             kept = length if journal.stat().st_size >= length else 0
             journal.truncate(kept)
+            self._disbelieved.discard(self.name_of(file))
             if not kept:
                 journal.write_at(0, text_of(file, self.writer.owner, pieces, flushed))
                 journal.sync()
                 folder.sync()
             stack.pop_all()
             return journal
+
+    def disbelieve(self, file: LockedFile) -> None:
+        """What our journal of `file` names and no flush has vouched for may be lost, and it cannot be cut: away with
+        all of it. Should that fail, too, our next claim cuts it, and believes no more than is left then.
+        """
+        try:
+            state = self.volume.state(JOURNALS)
+            if state is not None:
+                with state:
+                    state.unlink(journal_name(key_of(file), self.writer.id))
+        except VolumeError:
+            self._disbelieved.add(self.name_of(file))
 
     def forget(self, file: LockedFile) -> None:
         """Take away every partial and journal of `file`, whoever's. Who still writes one finds out when placing it."""
@@ -174,11 +177,8 @@ class Partials:
         writer that began later and died, and journals of one that was killed when it had just placed its file. Each
         folder is listed once more.
         """
-        journals = self._keys_of_journals()
-        by_parent: dict[str, list[LockedFile]] = {}
-        for file in files:
-            by_parent.setdefault(parent_and_name(file.target)[0], []).append(file)
-        for parent, siblings in by_parent.items():
+        journals = keys_of_journals(self.volume)
+        for parent, siblings in by_parent(files).items():
             folder = self.volume.root.below(parent)
             if folder is not None:
                 with folder:
@@ -186,13 +186,6 @@ class Partials:
                 for file in siblings:
                     if key_of(file) in journals or key_of(file) in self._leftovers[parent]:
                         self.forget(file)
-
-    def _keys_of_journals(self) -> set[str]:
-        state = self.volume.state(JOURNALS)
-        if state is None:
-            return set()
-        with state:
-            return set(journals_among(state.names()))
 
     def copies(self, files: Iterable[LockedFile]) -> int:
         """How many bytes of what is held of `files` a claim would copy, so that they take room twice.
@@ -203,7 +196,8 @@ class Partials:
 
     def drop_idle(self, files: Iterable[LockedFile], now: float) -> int:
         """Take away what others have left of `files` and not written to for IDLE seconds, but for what a claim would go
-        on with; returns how many bytes that were. `now` is in seconds since the epoch.
+        on with; returns how many bytes that were. `now` is in seconds since the epoch. The folders of `files` are
+        listed: of a file of one piece no journal tells.
 
         For a volume that is short of room: pods that were killed may fill it for good, since from another host nobody
         can tell that they are dead. What they held is fetched again. One that lives after all (it reads back a large
@@ -211,7 +205,9 @@ class Partials:
         in `seal` that there is nothing to place. No final name is touched.
         """
         wanted, removed = {file.target: file for file in files}, 0
-        for target, found in leftovers(self.volume, wanted.values()).items():
+        noted, others = (look(self.volume, wanted.values()) for look in (leftovers, without_journal))
+        for target in noted.keys() | others.keys():
+            found = noted.get(target, []) + others.get(target, [])
             ours = self._continued(found)
             idle = [one for one in found if one is not ours and now - one.touched > IDLE]
             self.drop(wanted[target], [one.writer for one in idle])
@@ -257,6 +253,8 @@ class Partials:
             self._leftovers[parent] = partials_among(folder.names())
         found = self._journals(file)
         own = found.pop(self.writer.id, None) or self._take_over(file, folder, found)
+        if own and self.name_of(file) in self._disbelieved:
+            own = own.cut()
         data = stack.enter_context(folder.made_file(self.name_of(file)))
         length = data.stat().st_size
         if not length and keeps_journal(file):
@@ -312,7 +310,7 @@ class Partials:
         would move again. The folder is flushed before anybody writes: `old` may be a final name, and after a power cut
         must not lead to a file that is half repaired.
         """
-        source = _fit(folder, old, writing=True)
+        source = fit(folder, old, writing=True)
         if source is None:
             return False
         with source, self.open_journal(file, 0, pieces, flushed) as journal:
@@ -324,67 +322,11 @@ class Partials:
         return False
 
 
-def leftovers(volume: Volume, files: Iterable[LockedFile]) -> dict[str, list[Leftover]]:
-    """By target, what every writer that keeps a journal has of `files`; targets of which nobody has any are left out.
-
-    Raises:
-        UnsafePath: the journals are reached through something other than plain folders.
-        VolumeTrouble, VolumeError: something cannot be looked at.
-    """
-    state = volume.state(JOURNALS)
-    if state is None:
-        return {}
-    with state:
-        writers = journals_among(state.names())
-        keyed = ((file, key_of(file)) for file in files if writers and keeps_journal(file))
-        return {
-            file.target: [_leftover(volume, state, file, writer) for writer in writers[key]]
-            for file, key in keyed
-            if key in writers
-        }
-
-
-def _leftover(volume: Volume, state: Folder, file: LockedFile, writer: str) -> Leftover:
-    key, (parent, _) = key_of(file), parent_and_name(file.target)
-    journal, noted = read_journal(state, journal_name(key, writer), file), state.stat(journal_name(key, writer))
-    try:
-        found = volume.stat(f"{parent}/{partial_name(key, writer)}".lstrip("/"))
-    except UnsafePath:
-        found = None
-    size = found.st_size if found is not None and is_regular(found) else 0
-    return Leftover(
-        writer=writer,
-        owner=journal.owner if journal else Owner(),
-        held=bytes_of(within(journal.pieces, file.size, size), file.size) if journal else 0,
-        size=size,
-        touched=max((known.st_mtime for known in (found, noted) if known), default=0.0),
-    )
-
-
-def read_journal(state: Folder, name: str, file: LockedFile) -> Journal | None:
-    """What the journal `name` says about `file`; None when it is gone or not fit to be read."""
-    journal = _fit(state, name)
-    if journal is None:
-        return None
-    with journal:
-        return parse(journal.read_at(0, JOURNAL_LIMIT), file)
-
-
 def _sources(folder: Folder, name: str, pieces: Mapping[int, str], file: LockedFile, stack: ExitStack) -> list[Held]:
     """The pieces that can be read from `name`, which is left open on `stack`; none when there are none."""
-    source = _fit(folder, name) if pieces else None
+    source = fit(folder, name) if pieces else None
     if source is None:
         return []
     stack.enter_context(source)
     present = within(pieces, file.size, source.stat().st_size)
     return [Held(file=source, pieces=present)] if present else []
-
-
-def _fit(folder: Folder, name: str, *, writing: bool = False) -> File | None:
-    """The file `name`, if it can be had: what others left in a bad state is only not used."""
-    try:
-        return folder.open_file(name, writing=writing)
-    except VolumeTrouble:
-        raise
-    except VolumeError:
-        return None
