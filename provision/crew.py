@@ -41,7 +41,11 @@ class Stop:
     def check(self) -> None:
         """Raise Interrupted when a stop was asked for: TimeIsUp where that was because of the time."""
         if self._is_time_up:
-            raise TimeIsUp("the time is up", hint="run the same command again; it resumes")
+            raise TimeIsUp(
+                "the time is up",
+                hint="run the same command again; it resumes. Pieces under way, 16 MiB for each connection at most, come "
+                "again: on a slow line give it more time, or fewer --connections",
+            )
         if self._event.is_set():
             raise Interrupted("interrupted", hint="run the same command again; it resumes")
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 CONNECTIONS, MOST = 8, 32
 """How many a fill begins with, and to how many it goes by itself. By measurement: docs/engine.md."""
 
-ENOUGH = 4_000_000
-"""Bytes a second that one connection brings on any line."""
+ENOUGH, LEAST = 4_000_000, 1_000_000
+"""Bytes a second that one connection brings on most lines, and those for which another is worth while."""
 
 
 @click.command("fill")
@@ -173,7 +173,7 @@ def _connections(asked: _Asked) -> tuple[int, int]:
     """
     first, most = (asked.connections, asked.connections) if asked.connections else (CONNECTIONS, asked.per_host or MOST)
     if asked.max_rate is not None:
-        first = most = max(1, min(first, asked.max_rate // ENOUGH))
+        first, most = max(1, min(first, asked.max_rate // ENOUGH)), max(1, min(most, asked.max_rate // LEAST))
     if asked.transport == "xet":
         from provision.hubs.xet import STREAMS
 
