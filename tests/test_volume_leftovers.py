@@ -107,12 +107,12 @@ def test_who_wrote_a_moment_ago_is_left_alone(volume, ours, tmp_path, fresh):
 
 def test_idle_leftovers_that_no_journal_tells_of_go_too(volume, ours, tmp_path):
     """A process that is killed leaves them of each file of one piece, and nobody can go on with them."""
-    small = content(0.5, seed=9)
-    killed_after(tmp_path, 0.5, 9, upto=1)
+    small = b"begun"
     leave(volume, 2)
     shutil.rmtree(tmp_path / ".provision/partials")
     leave(volume, 1, "cccccccc", owner=None)
-    files = [FILE, promised(small), promised(small, "elsewhere/b")]
+    tmp_path.joinpath("models", partial_name(key_of(promised(small, "models/b")), "bbbbbbbb")).write_bytes(small)
+    files = [FILE, promised(small, "models/b"), promised(small, "elsewhere/b")]
     assert ours.drop_idle(files, time.time()) == 0
     assert ours.drop_idle([FILE], later()) == 3 * PIECE_SIZE
     assert ours.drop_idle(files, later()) == len(small)
@@ -120,12 +120,10 @@ def test_idle_leftovers_that_no_journal_tells_of_go_too(volume, ours, tmp_path):
 
 
 def test_what_no_journal_tells_of_is_not_looked_for_behind_a_link(ours, tmp_path):
-    killed_after(tmp_path, 0.5, 9, upto=1)
-    before = left_over(tmp_path)
-    (tmp_path / "linked").symlink_to(tmp_path / "models")
-    behind = promised(content(0.5, seed=9), "linked/sub/a.safetensors")
-    for name in before:
-        (tmp_path / name).rename((tmp_path / name).with_name(partial_name(key_of(behind), "bbbbbbbb")))
+    behind = promised(b"begun", "linked/b")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "linked").symlink_to("models")
+    tmp_path.joinpath("models", partial_name(key_of(behind), "bbbbbbbb")).write_bytes(b"begun")
     assert ours.drop_idle([behind], later()) == 0
     assert len(left_over(tmp_path)) == 1
 
