@@ -94,7 +94,8 @@ def test_what_may_be_written_by_another_is_copied_and_needs_its_room_again(bed):
     stands = sum(path.stat().st_size for path in bed.volume.rglob("*") if path.is_file())
     bed.hub.log.clear()
 
-    assert run(bed, lock, "--volume-size", str(stands + SIZES[BIG] - 1)).code == ExitCode.VOLUME
+    for flags in ((), ("--dry-run",)):
+        assert run(bed, lock, "--volume-size", str(stands + SIZES[BIG] - 1), *flags).code == ExitCode.VOLUME
     assert bed.hub.log == []
     assert run(bed, lock, "--volume-size", str(stands + SIZES[BIG])).code == ExitCode.DONE
 
@@ -105,7 +106,9 @@ def test_what_a_killed_pod_has_left_goes_where_there_is_no_room_to_copy_it(bed):
     assert bed.fill(lock, connections=1).exit_code == ExitCode.INTERRUPTED
     for left in [*bed.volume.rglob(".provision-*"), *(bed.volume / ".provision/partials").glob("*")]:
         os.utime(left, (NOW, NOW))  # long ago
-    done = run(bed, lock, "--volume-size", str(SIZES[BIG] + 100_000))
+    size = ("--volume-size", str(SIZES[BIG] + 100_000))
+    assert run(bed, lock, *size, "--dry-run").code == ExitCode.DONE
+    done = run(bed, lock, *size)
 
     assert done.code == ExitCode.DONE
     assert "what a killed fill has left" in done.stderr
@@ -132,7 +135,10 @@ def test_what_was_begun_and_not_proven_takes_no_room_twice(bed):
     assert bed.fill(lock, connections=3).exit_code == ExitCode.INTERRUPTED
     die(bed.volume)
     left = list(bed.volume.rglob("*.partial"))
-    done = run(bed, lock, "--volume-size", str(SIZES[BIG] + 100_000))
+    os.truncate(left[0], SIZES[BIG])
+    size = ("--volume-size", str(SIZES[BIG] + 100_000))
+    assert run(bed, lock, *size, "--dry-run").code == ExitCode.DONE
+    done = run(bed, lock, *size)
     assert done.code == ExitCode.DONE, done.stderr
     assert len(left) == 1
 

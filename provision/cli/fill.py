@@ -103,9 +103,9 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     from provision.crew import Stop
     from provision.report import document, text
     from provision.report.paint import Paint
-    from provision.transfer.fill import fill, look_ahead
+    from provision.transfer.fill import check_fits, fill, look_ahead
     from provision.volume.mount import Volume
-    from provision.volume.space import check_room
+    from provision.volume.writer import new_writer
 
     if asked.transport == "xet":
         _prepare_xet()
@@ -116,11 +116,11 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
         ahead = look_ahead(volume, locks, time.time(), asked.shard)
         if asked.dry_run:
             lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
-            needed = ahead.plan.room_needed(ahead.holdings)
+            if asked.output == "text":
+                options.show(lines, {}, "text")  # first: what does not fit is of interest, too
+            check_fits(volume, ahead, new_writer(), time.time(), asked.volume_size)
             if asked.output == "json":
-                check_room(volume, needed, asked.volume_size)  # first: the error is then the one document
-            options.show(lines, document.plan_document(ahead.plan, volume.path), asked.output)
-            check_room(volume, needed, asked.volume_size)
+                options.show([], document.plan_document(ahead.plan, volume.path), "json")
             return None
         filling = fill(volume, ahead, _means(asked, stop))
         misfits = _misfits(volume, locks, filling)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
+from provision.errors import InputError, Interrupted, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
 from provision.plan import Action, Plan, State, check_neighbours, plan
 from provision.progress import size_text
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from provision.crew import Stop
     from provision.hubs.supply import Supply
-    from provision.lock import Lock
+    from provision.lock import Lock, LockedFile
     from provision.plan import Holding
     from provision.progress import Progress
     from provision.shard import Shard
@@ -92,6 +92,17 @@ def look_ahead(volume: Volume, locks: Sequence[Lock], now: float, shard: Shard |
     )
 
 
+def check_fits(volume: Volume, prospect: Prospect, writer: Writer, now: float, volume_size: int | None) -> None:
+    """Refuse what `fill` would have no room for. Nothing is changed: what it would drop then counts as room.
+
+    Raises:
+        VolumeFull: it cannot fit.
+        VolumeTrouble, VolumeError: the volume cannot be looked at.
+    """
+    partials = Partials(volume, writer)
+    _check_room(prospect, partials, volume_size, partials.idle(_claimed(prospect), now))
+
+
 def _neighbours(volume: Volume, locks: Sequence[Lock]) -> list[Lock]:
     """The locks that other projects have left on the volume."""
     try:
@@ -132,19 +143,27 @@ def _with_room(volume: Volume, prospect: Prospect, means: Means, partials: Parti
     """The prospect, when it fits. What killed fills of other hosts have left would be copied, so that it takes room
     twice; where that room is missing it is dropped, and the prospect is made anew.
     """
-    claimed = [step.file for step in prospect.plan.having(Action.FETCH, Action.RESUME)]
-    needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(claimed)
     try:
-        check_room(volume, needed, means.volume_size, partials.sunk(claimed))
+        _check_room(prospect, partials, means.volume_size)
     except VolumeFull:
-        dropped = partials.drop_idle(claimed, means.clock())
+        dropped = partials.drop_idle(_claimed(prospect), means.clock())
         if not dropped:
             raise
         means.supply.retry.tell(f"no room to copy what a killed fill has left: {size_text(dropped)} of it removed")
         prospect = look_ahead(volume, prospect.locks, means.clock(), prospect.shard)
-        needed = prospect.plan.room_needed(prospect.holdings)
-        check_room(volume, needed, means.volume_size, partials.sunk(claimed))
+        _check_room(prospect, partials, means.volume_size)
     return prospect
+
+
+def _claimed(prospect: Prospect) -> list[LockedFile]:
+    return [step.file for step in prospect.plan.having(Action.FETCH, Action.RESUME)]
+
+
+def _check_room(prospect: Prospect, partials: Partials, volume_size: int | None, freed: int = 0) -> None:
+    """`freed`: bytes that will not be there any more."""
+    claimed = _claimed(prospect)
+    needed = prospect.plan.room_needed(prospect.holdings) + partials.copies(claimed) - freed
+    check_room(partials.volume, needed, volume_size, partials.sunk(claimed))
 
 
 def _bench(volume: Volume, prospect: Prospect, means: Means, partials: Partials, receipts: ReceiptWriter) -> Bench:

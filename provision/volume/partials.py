@@ -204,15 +204,14 @@ class Partials:
         file, or our clocks differ) loses bytes, never correctness: it writes on into a file without a name, and finds
         in `seal` that there is nothing to place. No final name is touched.
         """
-        wanted, removed = {file.target: file for file in files}, 0
-        noted, others = (look(self.volume, wanted.values()) for look in (leftovers, without_journal))
-        for target in noted.keys() | others.keys():
-            found = noted.get(target, []) + others.get(target, [])
-            ours = self._continued(found)
-            idle = [one for one in found if one is not ours and now - one.touched > IDLE]
-            self.drop(wanted[target], [one.writer for one in idle])
-            removed += sum(one.size for one in idle)
-        return removed
+        idle = self._idle(files, now)
+        for file, found in idle:
+            self.drop(file, [one.writer for one in found])
+        return sum(one.size for _, found in idle for one in found)
+
+    def idle(self, files: Iterable[LockedFile], now: float) -> int:
+        """How many bytes `drop_idle` would take away."""
+        return sum(one.size for _, found in self._idle(files, now) for one in found)
 
     def sunk(self, files: Iterable[LockedFile]) -> int:
         """How many bytes long the partials are, beyond what is held of them, that a claim would go on with: nothing
