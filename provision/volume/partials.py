@@ -220,6 +220,15 @@ class Partials:
         ours = map(self._continued, leftovers(self.volume, files).values())
         return sum(max(0, one.size - one.held) for one in ours if one is not None)
 
+    def _idle(self, files: Iterable[LockedFile], now: float) -> list[tuple[LockedFile, list[Leftover]]]:
+        wanted, idle = {file.target: file for file in files}, []
+        noted, others = (look(self.volume, wanted.values()) for look in (leftovers, without_journal))
+        for target in noted.keys() | others.keys():
+            found = noted.get(target, []) + others.get(target, [])
+            ours = self._continued(found)
+            idle.append((wanted[target], [one for one in found if one is not ours and now - one.touched > IDLE]))
+        return idle
+
     def _copied(self, found: Sequence[Leftover]) -> int:
         ours = self._continued(found)
         return max(one.held for one in found) - (ours.held if ours else 0)
