@@ -92,6 +92,13 @@ class Plan:
         """Bytes expected to come from hubs."""
         return sum(step.missing for step in self.steps)
 
+    @property
+    def hubs(self) -> tuple[str, ...]:
+        """The schemes of those whom they may come from."""
+        models = {id(step.model): step.model for step in self.steps if step.missing}.values()
+        mirrors = {mirror.hub for model in models for mirror in model.mirrors}
+        return tuple(sorted(mirrors.union(model.hub for model in models)))
+
     def only(self, targets: Container[str]) -> Plan:
         """The steps for `targets` alone."""
         return Plan(steps=tuple(step for step in self.steps if step.file.target in targets))

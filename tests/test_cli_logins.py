@@ -11,14 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fill_bed import PLAIN, SMALL, file_of, lock_of
 from hub_folder import NAME, build
 from hub_folder import run as run_alone
-from hub_kinds import KINDS, TOKEN
+from hub_kinds import HUGGINGFACE, KINDS, MODELSCOPE, TOKEN
 from huggingface_hub import errors
 from misbehaving_hub import MisbehavingHub
 from modelscope_hub import HubConfig
+from small_volume import DATA, filled_volume
+from small_volume import lock_of as promised_lock
 
-from provision.cli import run, settings
+from provision.cli import logins, run, settings
+from provision.errors import ExitCode
+from provision.lock import dumps
 from provision.serve import Folder, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -237,3 +242,47 @@ def test_proxies_are_those_that_the_standard_library_finds(monkeypatch, variable
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert settings.proxies() == urllib.request.getproxies()
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [(HUGGINGFACE, ""), (HUGGINGFACE, "127.0.0.1:8091"), (HUGGINGFACE, "http://me@a"), (MODELSCOPE, "ftp://a")],
+)
+def test_an_endpoint_that_is_no_address_is_told_once_by_its_name_before_anything_is_begun(
+    tmp_path, kind, address, monkeypatch, capsys
+):
+    (volume := tmp_path / "volume").mkdir()
+    (tmp_path / "bed.lock.json").write_text(dumps(lock_of(kind, "0" * 40, file_of(SMALL), file_of(PLAIN))))
+    monkeypatch.setenv(kind.endpoint_variable, address)
+    for flags in ((), ("--dry-run",)):
+        words = ["fill", "--frozen", str(tmp_path / "bed.lock.json"), "--volume", str(volume), *flags]
+        assert run(words) == ExitCode.INPUT
+        told = capsys.readouterr()
+        assert told.err.count(kind.endpoint_variable) == 1
+        assert "is no address of a hub" in told.err
+        assert told.out == ""
+    assert list(volume.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name", "address"),
+    [
+        ("hf", "HF_ENDPOINT", f"{HERE}/hub//"),
+        ("modelscope", "MODELSCOPE_ENDPOINT", ""),
+        ("modelscope", "MODELSCOPE_ENDPOINT", "127.0.0.1:8091"),
+        ("modelscope", "MODELSCOPE_ENDPOINT", f" {HERE}"),
+        ("modelscope", "HF_ENDPOINT", "nonsense"),
+        ("https", "HF_ENDPOINT", "nonsense"),
+    ],
+)
+def test_an_endpoint_that_its_library_can_use_or_that_nobody_asks_for_is_no_fault(monkeypatch, scheme, name, address):
+    monkeypatch.setenv(name, address)
+    logins.check_endpoint(scheme)
+
+
+def test_where_nothing_is_to_be_fetched_no_endpoint_is_asked_for(tmp_path, monkeypatch):
+    filled_volume(tmp_path / "volume")
+    (tmp_path / "p.lock.json").write_text(dumps(promised_lock(DATA)))
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    words = ["fill", "--frozen", str(tmp_path / "p.lock.json"), "--volume", str(tmp_path / "volume")]
+    assert run(words) == ExitCode.DONE

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from provision.crew import Stop
     from provision.lock import Lock
     from provision.shard import Shard
-    from provision.transfer.fill import Means
+    from provision.transfer.fill import Means, Prospect
     from provision.transfer.outcome import Filling
     from provision.verification.findings import ModelMisfit
     from provision.volume.mount import Volume
@@ -100,12 +100,12 @@ class _Asked:
 
 
 def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None:
+    from provision.cli import logins
     from provision.crew import Stop
     from provision.report import document, text
     from provision.report.paint import Paint
-    from provision.transfer.fill import check_fits, fill, look_ahead
+    from provision.transfer.fill import fill, look_ahead
     from provision.volume.mount import Volume
-    from provision.volume.writer import new_writer
 
     if asked.transport == "xet":
         _prepare_xet()
@@ -114,13 +114,10 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     with Volume.open(settings.volume_path(asked.volume)) as volume:
         locks = _locks(projects, manifests, volume, lambda project: _lock(project, asked, stop))
         ahead = look_ahead(volume, locks, time.time(), asked.shard)
+        for hub in ahead.plan.hubs:
+            logins.check_endpoint(hub)
         if asked.dry_run:
-            lines = [f"{volume.path}:", *text.plan_lines(ahead.plan)]
-            if asked.output == "text":
-                options.show(lines, {}, "text")  # first: what does not fit is of interest, too
-            check_fits(volume, ahead, new_writer(), time.time(), asked.volume_size)
-            if asked.output == "json":
-                options.show([], document.plan_document(ahead.plan, volume.path), "json")
+            _show_plan(volume, ahead, asked)
             return None
         filling = fill(volume, ahead, _means(asked, stop))
         misfits = _misfits(volume, locks, filling)
@@ -139,6 +136,19 @@ def _fill(projects: Sequence[str], manifests: Path, asked: _Asked) -> int | None
     if asked.output == "text":
         console.show_error(error)
     return error.exit_code
+
+
+def _show_plan(volume: Volume, ahead: Prospect, asked: _Asked) -> None:
+    """What does not fit is shown all the same, but not as JSON: there the error is the one document."""
+    from provision.report import document, text
+    from provision.transfer.fill import check_fits
+    from provision.volume.writer import new_writer
+
+    if asked.output == "text":
+        options.show([f"{volume.path}:", *text.plan_lines(ahead.plan)], {}, "text")
+    check_fits(volume, ahead, new_writer(), time.time(), asked.volume_size)
+    if asked.output == "json":
+        options.show([], document.plan_document(ahead.plan, volume.path), "json")
 
 
 def _misfits(volume: Volume, locks: Sequence[Lock], filling: Filling) -> list[ModelMisfit]:

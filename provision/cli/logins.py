@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provision.errors import InputError, NotAHub
+from provision.hubs.address import usable
 from provision.hubs.settings import HubSettings
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _HUGGINGFACE_KNOWS = (
 _MODELSCOPE_KNOWS = ("MODELSCOPE_DOMAIN", "MODELSCOPE_PREFER_AI_SITE")
 """Variables of which only the library says what they mean."""
 
+_VARIABLES = {"hf": "HF_ENDPOINT", "modelscope": "MODELSCOPE_ENDPOINT"}
+
 _ADDRESS = re.compile(r"https?://\S+")
 _TOKEN = re.compile(r"[\w.~+/=-]*", re.ASCII)  # "" is nobody's
 
@@ -45,6 +49,25 @@ def hub_settings(scheme: str, http: HttpSettings) -> HubSettings:
     if endpoint is None or token is None:
         return HubSettings(http=http)
     return HubSettings(http=http, endpoint=endpoint, token=token)
+
+
+def check_endpoint(scheme: str) -> None:
+    """Refuse what the environment says of where the hub of `scheme` is, when nothing could be asked there.
+
+    Raises:
+        InputError: it is no address; the variable is named.
+    """
+    name = _VARIABLES.get(scheme, "")
+    address = os.environ.get(name)
+    if address is not None and scheme == "modelscope":  # its library makes do with a host, or with nothing
+        address = address.strip() or None
+        address = f"https://{address}" if address and "://" not in address else address
+    if address is None:
+        return
+    try:
+        usable(address)
+    except NotAHub as error:
+        raise InputError(f"{name}: {error.message}", hint="write it as http://HOST:PORT or https://HOST") from error
 
 
 def _huggingface(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
