@@ -33,6 +33,7 @@ def test_what_is_no_time_is_refused_with_an_example(text):
         ["--per-host", "0"],
         ["--max-rate", "fast"],
         ["--max-time", "soon"],
+        ["--max-time", "0"],
         ["--shard", "9/8"],
         ["--transport", "torrent"],
     ],

@@ -56,7 +56,11 @@ ENOUGH, LEAST = 4_000_000, 1_000_000
 @click.option(
     "--shard", type=settings.ShardType(), help="Only this share of all files, by bytes: 2/8 is the second of eight."
 )
-@click.option("--max-time", type=settings.Duration(), help="Stop after so long, as 90m or 1h30m; the next run resumes.")
+@click.option(
+    "--max-time",
+    type=settings.Duration(empty=False),
+    help="Stop after so long, as 90m or 1h30m; the next run resumes.",
+)
 @click.option(
     "--transport",
     type=click.Choice(["auto", "http", "xet"]),

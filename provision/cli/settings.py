@@ -104,12 +104,14 @@ def cores() -> int:
 
 
 class Duration(click.ParamType[float]):
-    """A length of time as people write it: `90m`, `1h30m`, `45s`; where it may be `bare`, a number is seconds."""
+    """A length of time as people write it: `90m`, `1h30m`, `45s`; where it may be `bare`, a number is seconds, and
+    where it may be `empty`, it may be no time at all.
+    """
 
     name = "time"
 
-    def __init__(self, example: str = "90m, 1h30m or 45s", *, bare: bool = True) -> None:
-        self._example, self._bare = example, bare
+    def __init__(self, example: str = "90m, 1h30m or 45s", *, bare: bool = True, empty: bool = True) -> None:
+        self._example, self._bare, self._empty = example, bare, empty
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
@@ -119,7 +121,10 @@ class Duration(click.ParamType[float]):
         if match is None or not any(match.groups()) or (str(value).strip().isdigit() and not self._bare):
             self.fail(f"`{value}` is not a time; write it as {self._example}", param, ctx)
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+        length = float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+        if not (length or self._empty):
+            self.fail(f"`{value}` is no time at all", param, ctx)
+        return length
 
 
 class Size(click.ParamType[int]):

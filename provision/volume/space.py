@@ -58,10 +58,8 @@ def check_room(volume: Volume, needed: int, volume_size: int | None, sunk: int =
     """
     if needed <= 0:
         return
-    counted = None if volume_size is None else volume_size - counted_use(volume) + sunk
-    short = shortage(needed, counted, free_by_statvfs(volume))
+    counted, told = None if volume_size is None else volume_size - counted_use(volume) + sunk, free_by_statvfs(volume)
+    short = shortage(needed, counted, told)
     if short is not None:
-        raise VolumeFull(
-            f"no room on {volume.path}: {short}",
-            hint="free room or grow the volume; if it is larger than that, say so with --volume-size",
-        )
+        larger = "" if shortage(needed, None, told) else "; if it is larger than that, say so with --volume-size"
+        raise VolumeFull(f"no room on {volume.path}: {short}", hint=f"free room or grow the volume{larger}")
