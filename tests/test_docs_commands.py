@@ -41,3 +41,36 @@ def test_a_command_of_the_documents_can_be_given(place, line):
 
 def test_there_are_many_of_them():
     assert len(shown()) > 25
+
+
+def sections() -> dict[str, str]:
+    """What commands.md says of each command, by its name; of a command in a group, with what it says of the group."""
+    told, group = {}, ""
+    preamble, *parts = re.split(r"(?m)^(?=##+ )", (ROOT / "docs/commands.md").read_text(encoding="utf-8"))
+    for part in parts:
+        match = re.match(r"(##+) `provision ([a-z ]+[a-z])", part)
+        if match:
+            group = part if match[1] == "##" else group
+            told[match[2]] = preamble + group + part
+        elif part.startswith("###"):
+            told[next(reversed(told))] += part
+    return told
+
+
+SECTIONS = sections()
+
+
+def leaves(command: click.Command, *names: str) -> list[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        return [(" ".join(names), command)]
+    context = click.Context(command)
+    inside = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+    return [leaf for name, one in inside if one is not None for leaf in leaves(one, *names, name)]
+
+
+@pytest.mark.parametrize(("name", "command"), leaves(cli), ids=[name for name, _ in leaves(cli)])
+def test_every_option_is_in_the_documents(name, command):
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            names = "|".join(map(re.escape, option.opts))
+            assert re.search(rf"(?<![\w-])(?:{names})(?![\w-])", SECTIONS[name]), f"{name} {option.opts}"
