@@ -51,7 +51,8 @@ def sections() -> dict[str, str]:
         match = re.match(r"(##+) `provision ([a-z ]+[a-z])", part)
         if match:
             group = part if match[1] == "##" else group
-            told[match[2]] = preamble + group + part
+            alike = told["pod fill"] if "\n\nThe same, " in part else ""
+            told[match[2]] = preamble + group + part + alike
         elif part.startswith("###"):
             told[next(reversed(told))] += part
     return told
