@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -30,6 +31,38 @@ def test_lines_come_at_most_every_ten_seconds_and_say_how_long_it_takes():
     assert written[0] == "fill: 1.0 MB"
     assert written[1] == "fill: 200 kB of 1.0 MB (20 %), 20 kB/s, 40 s left"
     assert len(written) == 1 + 5 + 1
+
+
+def test_what_lay_there_is_progress_and_no_speed():
+    written: list[str] = []
+    clock = Clock()
+    lines = Lines(written.append, clock)
+    lines.begin("fill", 1_000_000)
+    task = lines.task("a", 1_000_000)
+    clock.now += LINE_INTERVAL
+    task.reuse(500_000)
+    clock.now += LINE_INTERVAL
+    task.advance(100_000)
+    lines.end()
+
+    assert written[1:] == [
+        "fill: 500 kB of 1.0 MB (50 %), 500 kB of it already there",
+        "fill: 600 kB of 1.0 MB (60 %), 500 kB of it already there, 10 kB/s, 40 s left",
+        "fill: 600 kB of 1.0 MB (60 %), 500 kB of it already there, 10 kB/s",
+    ]
+
+
+def test_what_lay_there_counts_no_more_either_when_its_file_begins_again():
+    written: list[str] = []
+    lines = Lines(written.append, Clock())
+    lines.begin("fill", 100)
+    task = lines.task("a", 100)
+    task.reuse(60)
+    task.advance(30)
+    task.restart()
+    lines.end()
+
+    assert written[-1] == "fill: 0 B of 100 B (0 %)"
 
 
 def test_what_begins_again_is_not_counted_twice():
@@ -67,6 +100,28 @@ def test_bars_add_up_and_reuse_their_rows():
 
     assert bars._rows == 1
     assert "300/300" in screen.getvalue()
+
+
+def test_bars_move_after_what_lay_there_and_do_not_count_it_as_speed(monkeypatch):
+    clock, screen = Clock(), io.StringIO()
+    monkeypatch.setattr("tqdm.std.time", clock)
+    bars = Bars(screen)
+    bars.begin("fill", 1_000_000_000)
+    task = bars.task("a", 1_000_000_000)
+    clock.now += 1
+    task.reuse(500_000_000)
+    shown = []
+    for more in (task.advance, task.advance, task.reuse, task.advance):
+        clock.now += 1
+        more(10_000_000)
+        shown.append(screen.getvalue().rpartition("fill:")[2])
+
+    assert [text.split("%")[0].strip() for text in shown] == ["51", "52", "53", "54"]
+    assert {text for each in shown for text in re.findall(r"[\d.]+.?B/s", each)} == {"10.0MB/s"}
+    task.restart()
+    bars.end()
+    assert bars._overall is None
+    assert " 0.00/1.00G" in screen.getvalue().rpartition("fill:")[2]
 
 
 @pytest.mark.parametrize(

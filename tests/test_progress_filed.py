@@ -9,7 +9,7 @@ import runner_bed
 
 from provision.cli import run
 from provision.errors import ExitCode
-from provision.progress import Both, Lines
+from provision.progress import Both, End, Lines
 from provision.progress.filed import NOTES, Filed
 
 
@@ -33,18 +33,40 @@ def test_it_says_what_is_done_and_what_is_under_way(tmp_path, clock) -> None:
     one.advance(60)
     one.finish()
     two.advance(15)
+    two.reuse(20)
     two.restart()
     two.note("again")
+    two.reuse(3)
     clock.now += 1
-    two.advance(5)
+    two.advance(2)
 
     assert json.loads(file.read_text()) == {
-        "schema": 1, "label": "fill", "total": 100, "done": 65, "began": 1000.0, "now": 1001.0, "ended": False,
-        "finished": 1, "running": [{"name": "b", "size": 40, "done": 5}], "notes": ["again"],
+        "schema": 1, "label": "fill", "total": 100, "done": 65, "reused": 3, "began": 1000.0, "now": 1001.0,
+        "ended": False, "result": None, "finished": 1, "failed": 0,
+        "running": [{"name": "b", "size": 40, "done": 5}], "notes": ["again"],
     }  # fmt: skip
     filed.end()
     assert json.loads(file.read_text())["ended"]
     assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_only_what_came_to_a_good_end_is_finished(tmp_path, clock) -> None:
+    filed = Filed(str(tmp_path / "p.json"), clock)
+    filed.begin("fill", 30)
+    for end in End:
+        filed.task(end, 10).finish(end)
+    filed.end(End.INTERRUPTED)
+
+    document = json.loads((tmp_path / "p.json").read_text())
+    assert (document["finished"], document["failed"], document["running"]) == (1, 1, [])
+    assert (document["ended"], document["result"]) == (True, "interrupted")
+
+
+def test_what_all_work_waits_for_is_told_at_once(tmp_path, clock) -> None:
+    filed = Filed(str(tmp_path / "p.json"), clock)
+    filed.begin("fill", 10)
+    filed.note("another fill is at work; waiting for it")
+    assert json.loads((tmp_path / "p.json").read_text())["notes"] == ["another fill is at work; waiting for it"]
 
 
 def test_it_is_written_once_a_second_at_most(tmp_path, clock) -> None:
@@ -99,10 +121,14 @@ def test_both_are_told_everything(tmp_path, clock) -> None:
     task.advance(2_000_000)
     task.note("a note")
     task.restart()
-    task.finish()
-    both.end()
-    assert lines[:2] == ["fill: 2.0 MB", "a note"]
-    assert json.loads((tmp_path / "p.json").read_text())["finished"] == 1
+    task.reuse(1_000_000)
+    task.finish(End.FAILED)
+    both.note("of all")
+    both.end(End.FAILED)
+    assert lines[:3] == ["fill: 2.0 MB", "a note", "of all"]
+    document = json.loads((tmp_path / "p.json").read_text())
+    assert (document["reused"], document["failed"], document["result"]) == (1_000_000, 1, "failed")
+    assert document["notes"] == ["a note", "of all"]
 
 
 @pytest.fixture
@@ -118,6 +144,7 @@ def test_fill_and_verify_keep_it(scene, tmp_path, capsys, command, more) -> None
     assert run(words) == 0
     document = json.loads(file.read_text())
     assert (document["label"], document["ended"], document["running"]) == (command, True, [])
+    assert (document["result"], document["failed"]) == ("ok", 0)
     assert document["done"] == document["total"]
     assert capsys.readouterr().err == ""
 

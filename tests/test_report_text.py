@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+import runner_bed
 from report_material import HIGH, HOSTILE, UNET, WHERE, all_well, everything, found, golden, locks, lost
 
+from provision.cli import run
 from provision.lock import Lock
 from provision.report.advice import NOTHING_GIVEN, Commands
 from provision.report.document import verification_document
@@ -50,6 +52,13 @@ def test_what_was_passed_over_is_not_called_read():
 def test_a_good_volume_ends_with_one_plain_sentence():
     assert text_of(all_well()).splitlines()[-1] == "all 14 files as promised"
     assert text_of(all_well(1)).splitlines()[-1] == "the one file is as promised"
+
+
+def test_a_fill_of_one_file_has_one_file(tmp_path, capsys):
+    scene = runner_bed.scene_in(tmp_path)
+    for flags in ([], ["--dry-run"]):
+        assert run(["fill", str(scene.lock), "--frozen", "--volume", str(scene.volume), *flags]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith("1 file: ")
 
 
 def test_one_is_singular_and_two_are_plural():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -86,13 +87,13 @@ def test_what_a_killed_fill_held_is_taken_over_at_once(one_bed):
     assert list((one_bed.volume / ".provision/claims").iterdir()) == []
 
 
-def test_a_fill_waits_for_what_another_holds_and_says_so(one_bed):
-    lock = one_bed.lock(BIG)
+def test_a_fill_waits_for_what_another_holds_and_says_so(one_bed, tmp_path):
+    lock, progress = one_bed.lock(BIG), tmp_path / "progress.json"
     second, said = [], []
 
     def second_waits():
         if not second:
-            second.append(start(elsewhere(one_bed, "b"), lock))
+            second.append(start(elsewhere(one_bed, "b"), lock, "--progress-file", str(progress)))
             os.set_blocking(second[0].stderr.fileno(), False)
         said.append(second[0].stderr.read() or "")
         return "another fill of this volume is at work" in "".join(said)
@@ -102,6 +103,10 @@ def test_a_fill_waits_for_what_another_holds_and_says_so(one_bed):
     os.set_blocking(second[0].stderr.fileno(), True)
     ended = end(second[0])
     assert (ended.code, ended.document["fetched_bytes"]) == (ExitCode.DONE, 0)
+    assert ended.stderr.splitlines()[-1].endswith("(100 %), 34.6 MB of it already there")
+    told = json.loads(progress.read_text())
+    assert "another fill of this volume is at work" in told["notes"][0]
+    assert told["reused"] == told["done"] == told["total"]
 
 
 def test_a_fill_that_dies_beside_another_is_outlived(one_bed):

@@ -263,10 +263,11 @@ def _means(asked: _Asked, stop: Stop) -> Means:
     first, most = _connections(asked)
     limits = settings.Limits(connections=most, per_host=asked.per_host or most)
     machine = Machine(clock=time.monotonic, used=time.process_time, cores=settings.cores())
+    progress = console.progress(quiet=asked.quiet, file=asked.progress_file)
     return Means(
-        supply=supply(stop, console.say, limits),
+        supply=supply(stop, progress.note, limits),
         writer=new_writer(),
-        progress=console.progress(quiet=asked.quiet, file=asked.progress_file),
+        progress=progress,
         stop=stop,
         clock=time.time,
         width=Width(first, most, machine, stop),

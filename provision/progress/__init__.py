@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -20,11 +21,22 @@ LINE_INTERVAL = 10.0
 """Seconds between two lines of `Lines`."""
 
 
+class End(StrEnum):
+    """How a file, or all work, has ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
 class Task(Protocol):
     """One running file."""
 
     def advance(self, count: int) -> None:
         """`count` more bytes are done."""
+
+    def reuse(self, count: int) -> None:
+        """`count` more bytes are done that lay there already: they say nothing of how fast others come."""
 
     def restart(self) -> None:
         """What was done of this file counts no more: it begins again."""
@@ -32,8 +44,8 @@ class Task(Protocol):
     def note(self, text: str) -> None:
         """Say something about this file: a retry, a damaged piece."""
 
-    def finish(self) -> None:
-        """The file is done, well or not."""
+    def finish(self, end: End = End.OK) -> None:
+        """Nothing more is done for the file."""
 
 
 class Progress(Protocol):
@@ -45,8 +57,11 @@ class Progress(Protocol):
     def task(self, name: str, size: int) -> Task:
         """A file of `size` bytes starts."""
 
-    def end(self) -> None:
-        """All work is done, well or not."""
+    def note(self, text: str) -> None:
+        """Say something about all of the work: what it waits for."""
+
+    def end(self, end: End = End.OK) -> None:
+        """Nothing more is done."""
 
 
 class Silent:
@@ -62,16 +77,19 @@ class Silent:
     def advance(self, count: int) -> None:
         """Nothing to show."""
 
+    def reuse(self, count: int) -> None:
+        """Nothing to show."""
+
     def restart(self) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
         """Nothing to show."""
 
-    def finish(self) -> None:
+    def finish(self, end: End = End.OK) -> None:
         """Nothing to show."""
 
-    def end(self) -> None:
+    def end(self, end: End = End.OK) -> None:
         """Nothing to show."""
 
 
@@ -99,13 +117,13 @@ class Bars:
                 row = self._rows
         return _BarTask(self, self._bar(_shortened(name), size, row), row)
 
-    def end(self) -> None:
-        """Leave the bar for all standing, finished."""
+    def end(self, end: End = End.OK) -> None:  # noqa: ARG002 - the protocol's shape
+        """Leave the bar for all standing, as far as it came."""
         if self._overall is not None:
             self._overall.close()
             self._overall = None
 
-    def write(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """A line above the bars."""
         from tqdm import tqdm
 
@@ -132,14 +150,25 @@ class Bars:
             unit_divisor=1000,
             dynamic_ncols=True,
             mininterval=0.2,
+            miniters=0,  # else tqdm waits for as many bytes as came at once before: a whole piece that lay there
             file=self._stream,
         )
 
     def _advance(self, bar: tqdm[Any], count: int) -> None:
         with self._lock:
-            bar.update(count)
-            if self._overall is not None:
-                self._overall.update(count)
+            for each in self._with_overall(bar):
+                each.update(count)
+
+    def _reuse(self, bar: tqdm[Any], count: int) -> None:
+        with self._lock:
+            for each in self._with_overall(bar):
+                each.n += count
+                each.initial += count  # from these two tqdm knows what it has to leave out of the rate
+                each.last_print_n += count
+                each.update(0)
+
+    def _with_overall(self, bar: tqdm[Any]) -> list[tqdm[Any]]:
+        return [bar] if self._overall is None else [bar, self._overall]
 
     def _release(self, bar: tqdm[Any], row: int) -> None:
         with self._lock:
@@ -154,13 +183,18 @@ class _BarTask:
     def advance(self, count: int) -> None:
         self._bars._advance(self._bar, count)  # noqa: SLF001 - one object in two classes
 
+    def reuse(self, count: int) -> None:
+        self._bars._reuse(self._bar, count)  # noqa: SLF001 - one object in two classes
+
     def restart(self) -> None:
-        self.advance(-int(self._bar.n))
+        reused = int(self._bar.initial)
+        self.advance(reused - int(self._bar.n))
+        self.reuse(-reused)
 
     def note(self, text: str) -> None:
-        self._bars.write(text)
+        self._bars.note(text)
 
-    def finish(self) -> None:
+    def finish(self, end: End = End.OK) -> None:  # noqa: ARG002 - the protocol's shape
         self._bars._release(self._bar, self._row)  # noqa: SLF001 - one object in two classes
 
 
@@ -170,12 +204,12 @@ class Lines:
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._write, self._clock = write, clock
         self._lock = threading.Lock()
-        self._label, self._total, self._done = "", 0, 0
+        self._label, self._total, self._came, self._reused = "", 0, 0, 0
         self._began = self._last = 0.0
 
     def begin(self, label: str, total: int) -> None:
         """Say what starts, and how much it is."""
-        self._label, self._total, self._done = label, total, 0
+        self._label, self._total, self._came, self._reused = label, total, 0, 0
         self._began = self._last = self._clock()
         if total:
             self._write(f"{label}: {size_text(total)}")
@@ -187,47 +221,67 @@ class Lines:
     def advance(self, count: int) -> None:
         """Count, and write a line when the last one is old enough."""
         with self._lock:
-            self._done += count
+            self._came += count
+            self._write_in_time(self._clock())
+
+    def reuse(self, count: int) -> None:
+        """As `advance`. The rate is of what comes, from when it begins to come."""
+        with self._lock:
             now = self._clock()
-            if now - self._last >= LINE_INTERVAL:
-                self._last = now
-                self._write(self._line(now))
+            self._reused += count
+            if not self._came:
+                self._began = now
+            self._write_in_time(now)
 
     def note(self, text: str) -> None:
         """Write `text` at once."""
         with self._lock:
             self._write(text)
 
-    def end(self) -> None:
+    def end(self, end: End = End.OK) -> None:  # noqa: ARG002 - the protocol's shape
         """The last line: what was done, and how fast; nothing where there was nothing to do."""
         with self._lock:
             if self._total:
                 self._write(self._line(self._clock(), ended=True))
 
+    def _write_in_time(self, now: float) -> None:
+        if now - self._last >= LINE_INTERVAL:
+            self._last = now
+            self._write(self._line(now))
+
     def _line(self, now: float, *, ended: bool = False) -> str:
-        rate = self._done / max(now - self._began, 1e-3)
-        left = (self._total - self._done) / rate if rate else 0.0
-        percent = 100 * self._done // self._total if self._total else 100
-        done = f"{size_text(self._done)} of {size_text(self._total)} ({percent} %)"
-        text = f"{self._label}: {done}, {size_text(int(rate))}/s"
-        return text if ended else f"{text}, {duration_text(left)} left"
+        done = self._came + self._reused
+        percent = 100 * done // self._total if self._total else 100
+        text = f"{self._label}: {size_text(done)} of {size_text(self._total)} ({percent} %)"
+        if self._reused:
+            text += f", {size_text(self._reused)} of it already there"
+        rate = self._came / max(now - self._began, 1e-3)
+        if rate <= 0:
+            return text
+        text += f", {size_text(int(rate))}/s"
+        return text if ended else f"{text}, {duration_text((self._total - done) / rate)} left"
 
 
 class _LineTask:
     def __init__(self, lines: Lines) -> None:
-        self._lines, self._done = lines, 0
+        self._lines, self._came, self._reused = lines, 0, 0
 
     def advance(self, count: int) -> None:
-        self._done += count
+        self._came += count
         self._lines.advance(count)
 
+    def reuse(self, count: int) -> None:
+        self._reused += count
+        self._lines.reuse(count)
+
     def restart(self) -> None:
-        self.advance(-self._done)
+        self.advance(-self._came)
+        self.reuse(-self._reused)
 
     def note(self, text: str) -> None:
         self._lines.note(text)
 
-    def finish(self) -> None:
+    def finish(self, end: End = End.OK) -> None:
         """A file's end is told by the report."""
 
 
@@ -246,10 +300,15 @@ class Both:
         """A task of both."""
         return _BothTask(*(progress.task(name, size) for progress in self._each))
 
-    def end(self) -> None:
+    def note(self, text: str) -> None:
+        """To both."""
+        for progress in self._each:
+            progress.note(text)
+
+    def end(self, end: End = End.OK) -> None:
         """Of both."""
         for progress in self._each:
-            progress.end()
+            progress.end(end)
 
 
 class _BothTask:
@@ -260,6 +319,10 @@ class _BothTask:
         for task in self._each:
             task.advance(count)
 
+    def reuse(self, count: int) -> None:
+        for task in self._each:
+            task.reuse(count)
+
     def restart(self) -> None:
         for task in self._each:
             task.restart()
@@ -268,9 +331,9 @@ class _BothTask:
         for task in self._each:
             task.note(text)
 
-    def finish(self) -> None:
+    def finish(self, end: End = End.OK) -> None:
         for task in self._each:
-            task.finish()
+            task.finish(end)
 
 
 def size_text(count: int) -> str:

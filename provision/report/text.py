@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provision.composition import described
 from provision.plan import Action
 from provision.progress import size_text
+from provision.report.wording import counted
 from provision.transfer.outcome import Done
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def plan_lines(plan: Plan) -> list[str]:
         if step.action is not Action.KEEP
     ]
     kept = len(plan.having(Action.KEEP))
-    return [*lines, f"{len(plan.steps)} files: {kept} to keep, {size_text(plan.missing)} to fetch"]
+    return [*lines, f"{counted(len(plan.steps), 'file')}: {kept} to keep, {size_text(plan.missing)} to fetch"]
 
 
 def filling_lines(filling: Filling, paint: Paint) -> list[str]:
@@ -38,7 +39,7 @@ def filling_lines(filling: Filling, paint: Paint) -> list[str]:
     failed = len(filling.errors)
     sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
     end = paint(f"{failed} failed", "bad") if failed else paint("all as promised", "good")
-    return [*lines, f"{len(filling.outcomes)} files: {sums}; {end}"]
+    return [*lines, f"{counted(len(filling.outcomes), 'file')}: {sums}; {end}"]
 
 
 def misfit_lines(misfits: Sequence[ModelMisfit]) -> list[str]:

@@ -159,7 +159,7 @@ class Assembly:
             self._ledger.complete(index, found)
             self._front.accept(trial)
         self.reused += end - begin
-        self._watch.task.advance(end - begin)
+        self._watch.task.reuse(end - begin)
         return True
 
     def _read_back(self, index: int) -> None:

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from provision.errors import InputError, Interrupted, LockUnreadable, VolumeError, VolumeFull
+from provision.errors import InputError, LockUnreadable, VolumeError, VolumeFull
 from provision.layout import layout_fault, sidecars
 from provision.plan import Action, Plan, State, check_neighbours, plan
-from provision.progress import size_text
+from provision.progress import End, size_text
 from provision.shard import share
 from provision.transfer.jobs import jobs
 from provision.transfer.outcome import Filling, kept
@@ -194,11 +194,16 @@ def _carry_out(prospect: Prospect, means: Means, bench: Bench) -> Filling:
     outcomes = [kept(step) for step in steps if step.action is Action.KEEP]
     work = jobs(steps)
     means.progress.begin("fill", sum(step.file.size for step in steps if step.touches))
+    end = End.INTERRUPTED
     try:
         with Claims(bench.volume, means.writer, means.width.clock, means.clock) as claims:
             outcomes += Shift(bench=bench, claims=claims).run(work)
+        end = End.OK if all(outcome.error is None for outcome in outcomes) else End.FAILED
+    except VolumeError:
+        end = End.FAILED
+        raise
     finally:
-        means.progress.end()
+        means.progress.end(end)
     with suppress(VolumeError):  # a leftover that cannot be removed takes room, and makes nothing wrong
         bench.partials.sweep(outcome.step.file for outcome in outcomes if outcome.error is None)
     by_target = {outcome.step.file.target: outcome for outcome in outcomes}

@@ -43,7 +43,7 @@ def read_through(volume: Volume, file: LockedFile, watch: Watch) -> tuple[PieceH
             if not count:
                 break
             hasher.update(buffer[:count])
-            watch.task.advance(count)
+            watch.task.reuse(count)
         after = opened.stat()
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise VolumeError(

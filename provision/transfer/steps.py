@@ -16,6 +16,7 @@ from provision.errors import (
     VolumeTrouble,
 )
 from provision.plan import Action, State
+from provision.progress import End
 from provision.transfer.assembly import Assembly
 from provision.transfer.doubt import Attempt, resolve_doubt, told
 from provision.transfer.outcome import Done, Outcome, kept
@@ -81,21 +82,32 @@ class Worker:
     def do(self, step: Step) -> Outcome:
         """Bring one file to its promise."""
         if step.action is Action.KEEP:
-            return kept(step)
+            return self._kept(step)
         known = self._hopeless or (self._bench.sources.silence(step) if step.missing else None)
         if known is not None:
             return Outcome(step=step, done=Done.FAILED, error=known)
         task = self._bench.progress.task(step.file.target, step.file.size)
-        doing = _Doing(self._bench, self._assistance, step, task)
+        doing, end = _Doing(self._bench, self._assistance, step, task), End.INTERRUPTED
         try:
-            return doing.run_through_trouble()
+            outcome = doing.run_through_trouble()
         except ProvisionError as error:
             self._bench.stop.check()
+            end = End.FAILED
             if isinstance(error, (VolumeFull, VolumeReadOnly)):
                 self._hopeless = error
             return doing.outcome(Done.FAILED, error=error)
+        else:
+            end = End.OK
+            return outcome
         finally:
-            task.finish()
+            task.finish(end)
+
+    def _kept(self, step: Step) -> Outcome:
+        """It was to be done when the fill began; another fill has done it."""
+        task = self._bench.progress.task(step.file.target, step.file.size)
+        task.reuse(step.file.size)
+        task.finish()
+        return kept(step)
 
 
 class _Doing:
@@ -203,7 +215,7 @@ class _Doing:
             receipts = read_receipts(self._bench.volume, self._bench.clock(), only={self._file.target})
             receipt = receipts.get(self._file.target)
             if holding_of(self._file, found, receipt, 0).state is State.PROVEN:
-                self._task.advance(self._file.size)
+                self._task.reuse(self._file.size)
                 return self.outcome(Done.KEPT, reused=self._file.size)
         return None
 

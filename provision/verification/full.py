@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from provision.crew import Crew
 from provision.digest import PieceHasher, piece_count
 from provision.errors import VolumeError
-from provision.progress import Silent, size_text
+from provision.progress import End, Silent, size_text
 from provision.verification.damage import damage_text, differing_pieces, ranges_of
 from provision.verification.findings import Note, State
 from provision.verification.header import header_finding, instead, size_finding
@@ -83,11 +83,14 @@ class _Reader:
         self._young: list[int] = []
 
     def read_all(self, promises: Sequence[Promise]) -> list[Finding | None]:
+        end = End.INTERRUPTED
         try:
-            return Crew(self._reading.files_at_once, self._read_one, self._reading.stop).run(promises)
+            found = Crew(self._reading.files_at_once, self._read_one, self._reading.stop).run(promises)
+            end = End.OK if all(one is not None and one.state is State.OK for one in found) else End.FAILED
+            return found
         finally:
             self._readers.close()
-            self._reading.progress.end()
+            self._reading.progress.end(end)
 
     def notes(self) -> list[Note]:
         """What was not read, and why."""
@@ -105,15 +108,16 @@ class _Reader:
     def _read_one(self, promise: Promise) -> Finding | None:
         if self._enough:
             return None
-        task = self._reading.progress.task(promise.file.target, promise.file.size)
+        task, end = self._reading.progress.task(promise.file.target, promise.file.size), End.INTERRUPTED
         try:
             finding = patiently(self._reading, lambda: self._read(promise, task))
+            end = End.OK if finding.state is State.OK else End.FAILED
         except VolumeError as error:
-            finding = unreadable(promise, error)
+            finding, end = unreadable(promise, error), End.FAILED
         except _EnoughError:
             return None
         finally:
-            task.finish()
+            task.finish(end)
         self._enough = self._enough or (self._reading.fail_fast and finding.state is not State.OK)
         return finding
 
@@ -131,7 +135,7 @@ class _Reader:
             return size_finding(promise, opened, before.st_size)
         spared = self._spared(promise, before)
         if spared is not None:
-            task.advance(file.size)
+            task.reuse(file.size)
             spared.append(file.size)
             return header_finding(promise, opened) or promise.found(State.OK)
         known = self._known(promise)

@@ -18,7 +18,7 @@ from provision.buffer import new_buffer
 from provision.crew import Crew
 from provision.digest import PIECE_SIZE, PieceHasher, piece_count, piece_hash, piece_span
 from provision.errors import VolumeError, VolumeTrouble
-from provision.progress import size_text
+from provision.progress import End, size_text
 from provision.verification.damage import damage_text, ranges_of
 from provision.verification.findings import Note, State
 from provision.verification.header import instead
@@ -135,10 +135,12 @@ def _read_all(
     width = max(reading.files_at_once, IN_FLIGHT if isinstance(view, Volume) else 1)
     reader = _Reader(view, reading, min(READ_SIZE, ROOM // width))
     reading.progress.begin("sample", sum(_size(one, indices) for one, indices in drawn))
+    end = End.INTERRUPTED
     try:
         compared = [found for found in Crew(width, reader.read, reading.stop).run(drawn) if found is not None]
+        end = End.FAILED if any(found.wrong or found.unreadable for found in compared) else End.OK
     finally:
-        reading.progress.end()
+        reading.progress.end(end)
     refuted: dict[_Key, list[_Compared]] = defaultdict(list)
     for found in compared:
         if found.wrong or found.unreadable:

@@ -145,7 +145,7 @@ def teller(progress: Progress, *, quiet: bool) -> Callable[[str], None]:
     """Messages on stderr, above the bars where there are some."""
     if quiet:
         return lambda _: None
-    return progress.write if isinstance(progress, Bars) else console.say
+    return progress.note if isinstance(progress, Bars) else console.say
 
 
 def _ask_to_leave(progress: Progress, count: int) -> bool:
