@@ -17,8 +17,11 @@ from xet_hub import XET_TOKEN, announce, lends
 from provision.digest import PIECE_SIZE
 from provision.errors import DigestMismatch, ExitCode, PathNotFound
 from provision.hubs import Pace
+from provision.report.paint import Paint
+from provision.report.text import filling_lines
 from provision.serve import Folder, Settings
 from provision.transfer import suppliers, width
+from provision.transfer.outcome import Filling
 
 ALL = SIZES[BIG]
 P = PIECE_SIZE
@@ -197,6 +200,17 @@ def test_a_file_that_the_hub_does_not_keep_there_comes_over_http(bed, cas):
     result = bed.fill(bed.lock(SMALL), connections=3)
     assert result.exit_code == ExitCode.DONE
     assert served(result) == {BY_HTTP: SIZES[SMALL]}
+    assert cas.asked == []
+
+
+def test_a_hub_without_such_a_storage_is_told_once_for_a_repository(bed, cas):
+    bed.hub.rules.clear()
+    result = bed.fill(bed.lock(BIG, SMALL), connections=3)
+    assert result.exit_code == ExitCode.DONE
+    assert len([note for note in result.notes if BY_XET in note]) == 1
+    lines = filling_lines(Filling(outcomes=result.outcomes), Paint(enabled=False))
+    (line,) = [line for line in lines if "dropped" in line]
+    assert line.startswith(f"  dropped {BY_XET} for 2 files: ")
     assert cas.asked == []
 
 

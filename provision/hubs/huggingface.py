@@ -145,7 +145,8 @@ class HuggingFace:
             check_linked_digest({"X-Linked-ETag": told.etag or ""}, wanted)
             if told.xet_file_data is None or not is_sha256(told.xet_file_data.file_hash):
                 raise HubRefused(
-                    f"{self._host()} does not keep {shown(wanted.path)} in Xet storage", hint="use --transport http"
+                    f"{self._host()} does not keep all of {shown(pin.repository)} in Xet storage",
+                    hint="use --transport http",
                 )
             known = import_module("huggingface_hub.utils._xet").refresh_xet_connection_info(
                 file_data=told.xet_file_data,

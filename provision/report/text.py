@@ -34,7 +34,7 @@ def plan_lines(plan: Plan) -> list[str]:
 def filling_lines(filling: Filling, paint: Paint) -> list[str]:
     """One line for each file that was touched, then the sum."""
     lines = [_outcome_line(outcome, paint) for outcome in filling.outcomes if outcome.done is not Done.KEPT]
-    lines += [line for outcome in filling.outcomes for line in _dropped_lines(outcome)]
+    lines += _dropped_lines(filling)
     lines += _served_lines(filling)
     failed = len(filling.errors)
     sums = f"{size_text(filling.fetched)} fetched, {size_text(filling.reused)} already there"
@@ -53,11 +53,16 @@ def _served_lines(filling: Filling) -> list[str]:
     return [] if plain else [f"  {size_text(count)} came from {name}" for name, count in sorted(filling.served.items())]
 
 
-def _dropped_lines(outcome: Outcome) -> list[str]:
-    """Whom a file was not taken from any more, and why; an error says it itself."""
-    if outcome.error is not None:
-        return []
-    return [f"  dropped {name} for {outcome.step.file.target}: {why}" for name, why in outcome.dropped.items()]
+def _dropped_lines(filling: Filling) -> list[str]:
+    """Whom files were not taken from any more, and why; an error says it itself."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for outcome in filling.outcomes:
+        for told in outcome.dropped.items() if outcome.error is None else ():
+            found.setdefault(told, []).append(outcome.step.file.target)
+    return [
+        f"  dropped {name} for {targets[0] if len(targets) == 1 else f'{len(targets)} files'}: {why}"
+        for (name, why), targets in found.items()
+    ]
 
 
 def _outcome_line(outcome: Outcome, paint: Paint) -> str:

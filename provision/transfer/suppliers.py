@@ -33,12 +33,14 @@ class Tally:
     """Missing bytes that came from one place so far, for whatever file: a sign of life. Lost counts do no harm. What is
     passed over does not count, or a server that always begins anew would be asked for ever.
 
-    It is not to be asked before `not_before`, in seconds, `because` it said so.
+    It is not to be asked before `not_before`, in seconds, `because` it said so. `told`: the refusals that users have
+    been told of, each with who told it first.
     """
 
     bytes: int = 0
     not_before: float = 0.0
     because: HubUnavailable | None = None
+    told: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,8 @@ class Turns:
                 return error
             except (HubRefused, PromiseBroken) as error:
                 self._suppliers.drop(supplier, error)
-                self._tell(supplier, error)
+                if supplier.tally.told.setdefault(str(error), self) is self:  # one step: other threads do the same
+                    self._tell(supplier, error)
             except HubUnavailable as error:
                 self._suppliers.put_off(supplier, error, self._clock())
                 failure = min(failure or error, error, key=lambda one: one.retry_after or 0.0)
