@@ -38,7 +38,9 @@ class Reason:
 MANY, BELOW, KILL = "test_transfer_faults_many.py", "test_transfer_below.py", "test_transfer_kill.py"
 XET_ROWS, XET_PROCESSES = "test_transfer_faults_xet.py", "test_transfer_xet_processes.py"
 BELOW_HUBS = Reason((MS,), "below the stream of bytes nothing knows which hub it comes from")
-ITS_OWN = "hf_xet opens its connections itself, and tells what it meets there as one of few errors: only a stream is seen"
+ITS_OWN = (
+    "hf_xet opens its connections itself, and tells what it meets there as one of few errors: only a stream is seen"
+)
 
 LIST = {
     SPINE: (Trial((XET,), XET_ROWS, '"a xorb is cut"'), Trial((XET,), XET_ROWS, '"a xorb stalls"')),
