@@ -43,8 +43,8 @@ class Stop:
         if self._is_time_up:
             raise TimeIsUp(
                 "the time is up",
-                hint="run the same command again; it resumes. Pieces under way come again, 16 MiB for each connection at "
-                "most: on a slow line give it more time, or fewer --connections",
+                hint="run the same command again; it resumes. Pieces under way come again, 16 MiB for each connection "
+                "at most: on a slow line give it more time, or fewer --connections",
             )
         if self._event.is_set():
             raise Interrupted("interrupted", hint="run the same command again; it resumes")
