@@ -106,6 +106,10 @@ class Peer:
         files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in files.items() if ".provision-" not in name}
 
+    def clock(self):
+        """Waits pass by being noted."""
+        return time.monotonic() + sum(self.waits)
+
     def fill(self, **http):
         """A fill in this process, that notes its waits instead of waiting: what became of each file, or its error."""
         lock = required_lock(Paths(name="peer", manifest=self.here / "peer.yaml", lock=self.here / "peer.lock.json"))
@@ -117,7 +121,7 @@ class Peer:
             progress=Silent(),
             stop=Stop(),
             clock=time.time,
-            width=Width(2, 2, Machine(clock=time.monotonic, used=lambda: 0.0, cores=1), Stop()),
+            width=Width(2, 2, Machine(clock=self.clock, used=lambda: 0.0, cores=1), Stop()),
             rate=Rate(None, time.monotonic, self.waits.append),
         )
         with Volume.open(str(self.volume)) as volume:
