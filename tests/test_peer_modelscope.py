@@ -267,7 +267,7 @@ def test_what_comes_after_the_promised_bytes_is_not_read(peer):
 
 
 def test_a_slow_hub_is_not_a_silent_one(peer):
-    peer.add(SMALL, mode="lfs", trickle_interval=0.05)
+    peer.add(SMALL, mode="lfs", trickle_interval=0.15)
     peer.must("lock")
-    assert peer.fill(stall=0.4) == {SMALL: "fetched"}
+    assert peer.fill(stall=2.0) == {SMALL: "fetched"}
     assert peer.waits == []
