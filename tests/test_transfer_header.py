@@ -14,6 +14,8 @@ from provision.digest import sha256_of
 from provision.errors import HeaderMismatch
 from provision.lock import HeaderFacts
 from provision.serve import Folder, Settings
+from provision.tensorfile import HEADER_LENGTH_BYTES, HEADER_LIMIT
+from provision.volume import header
 
 HEADED, HEADLESS = "weights.safetensors", "notes.safetensors"
 
@@ -55,3 +57,8 @@ def test_a_file_with_another_header_than_the_locked_one_is_refused(bed, path, st
     assert isinstance(error, HeaderMismatch)
     assert "the lock contradicts itself" in error.hint
     assert target.exists() == stands
+
+
+def test_both_who_read_headers_have_one_format_in_mind():
+    """A fill compares headers without importing what parses them."""
+    assert (header.PREFIX, header.LIMIT) == (HEADER_LENGTH_BYTES, HEADER_LIMIT)

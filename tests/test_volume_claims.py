@@ -11,19 +11,12 @@ from claims_bed import NAME, Clock, claims_of, kept, pass_time
 from volume_material import names_in
 
 from provision.volume.claims import ANCIENT, BEAT, STALE
-from provision.volume.mount import Volume
 from provision.volume.writer import this_process
 
 
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from claims_bed import NAME, Clock, claims_in, claims_of, hearts_in, kept, pass_
 from volume_material import names_in
 
 from provision.volume.claims import ANCIENT, BEAT, STALE, SWEEP_LIMIT
-from provision.volume.mount import Volume
 from provision.volume.writer import this_process
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the facts of a process come from Linux")
@@ -26,12 +25,6 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the fac
 @pytest.fixture
 def clock():
     return Clock()
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
 
 
 @pytest.fixture

@@ -25,12 +25,6 @@ def clock():
 
 
 @pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
 def ours(volume, clock):
     return claims_of(volume, "aaaaaaaa", clock, this_process())
 

@@ -12,15 +12,8 @@ from volume_material import names_in
 
 from provision.errors import VolumeTrouble
 from provision.volume.files import File
-from provision.volume.mount import Volume
 from provision.volume.receipts import INDEX, Receipt, read_receipts, writing
 from provision.volume.receipts.writing import ReceiptWriter, compact
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
 
 
 class Clock:

@@ -23,19 +23,12 @@ from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath, VolumeTrouble
 from provision.plan import Holding, State
 from provision.volume.holdings import survey
-from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 from provision.volume.receipts import receipt_of
 from provision.volume.receipts.writing import ReceiptWriter
 
 DATA = content(2.5, seed=5)
 FILE = promised(DATA)
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from provision.errors import HubRefused, VolumeFull, VolumeTrouble
 from provision.lock import LockedFile
 from provision.volume.files import File
 from provision.volume.journal import piece_line
-from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 from provision.volume.paths import Folder
 from provision.volume.placing import place
@@ -25,17 +24,6 @@ LARGE = LockedFile(path="a", target="large", size=20 * PIECE_SIZE, sha256="a" * 
 DATA = content(2.5, seed=6)
 FILE = promised(DATA)
 DIGEST = "b" * 32
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
-def ours(volume):
-    return Partials(volume, writer_named("aaaaaaaa"))
 
 
 def note(partial, pieces):

@@ -22,24 +22,12 @@ from volume_material import (
 
 from provision.digest import PIECE_SIZE
 from provision.volume.journal import key_of, partial_name
-from provision.volume.mount import Volume
 from provision.volume.partials import IDLE, Partials
 from provision.volume.placing import place
 
 DATA = content(2.5, seed=9)
 FILE = promised(DATA)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the facts of a process come from Linux")
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
-def ours(volume):
-    return Partials(volume, writer_named("aaaaaaaa"))
 
 
 def leave(volume, upto, name="bbbbbbbb", *, file=FILE, data=DATA, owner=STRANGER):

@@ -15,12 +15,6 @@ from provision.volume.locks import read_lock, read_locks, write_lock
 from provision.volume.mount import Volume
 
 
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
 def lock_of(project):
     model = LockedModel(
         name="m",

@@ -25,24 +25,12 @@ from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath
 from provision.lock import LockedFile
 from provision.volume.files import File
-from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 
 DATA = content(3.5, seed=1)
 FILE = promised(DATA)
 FINAL = "models/sub/a.safetensors"
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the facts of a process come from Linux")
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
-def ours(volume):
-    return Partials(volume, writer_named("aaaaaaaa"))
 
 
 def test_an_unfinished_file_lies_beside_its_final_name(ours, tmp_path):

@@ -20,24 +20,12 @@ from volume_material import (
 from provision.digest import piece_count, piece_digest, piece_span
 from provision.errors import UnsafePath, VolumeFull, VolumeReadOnly
 from provision.volume.files import File
-from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 from provision.volume.paths import Folder
 from provision.volume.placing import place
 
 DATA = content(2.5, seed=4)
 FILE = promised(DATA)
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
-def ours(volume):
-    return Partials(volume, writer_named("aaaaaaaa"))
 
 
 @pytest.fixture

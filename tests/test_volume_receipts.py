@@ -17,7 +17,6 @@ from volume_material import NOW, content, names_in, pieces_of, receipt_for
 
 from provision.digest import sha256_of
 from provision.errors import UnsafePath, VolumeFull
-from provision.volume.mount import Volume
 from provision.volume.receipts import (
     FILE_LIMIT,
     INDEX,
@@ -30,12 +29,6 @@ from provision.volume.receipts import (
     trusted,
 )
 from provision.volume.receipts.writing import ReceiptWriter
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
 
 
 def receipt(target="models/a", at=NOW, **changes):

@@ -9,23 +9,11 @@ from volume_material import content, fill, left_over, pieces_of, promised, write
 
 from provision.digest import PIECE_SIZE
 from provision.errors import UnsafePath, VolumeTrouble
-from provision.volume.mount import Volume
 from provision.volume.partials import Partials
 from provision.volume.paths import Folder
 
 DATA = content(3.5, seed=3)
 FILE = promised(DATA)
-
-
-@pytest.fixture
-def volume(tmp_path):
-    with Volume.open(str(tmp_path)) as volume:
-        yield volume
-
-
-@pytest.fixture
-def ours(volume):
-    return Partials(volume, writer_named("aaaaaaaa"))
 
 
 @pytest.fixture
