@@ -17,12 +17,17 @@ class Clock:
         return self.now
 
 
-def test_lines_come_at_most_every_ten_seconds_and_say_how_long_it_takes():
+def a_fill_of_one_file():
+    """It has 1,000,000 bytes; what is written, the clock, and who writes."""
     written: list[str] = []
     clock = Clock()
     lines = Lines(written.append, clock)
     lines.begin("fill", 1_000_000)
-    task = lines.task("a", 1_000_000)
+    return written, clock, lines, lines.task("a", 1_000_000)
+
+
+def test_lines_come_at_most_every_ten_seconds_and_say_how_long_it_takes():
+    written, clock, lines, task = a_fill_of_one_file()
     for _ in range(100):
         clock.now += LINE_INTERVAL / 20
         task.advance(10_000)
@@ -34,11 +39,7 @@ def test_lines_come_at_most_every_ten_seconds_and_say_how_long_it_takes():
 
 
 def test_what_lay_there_is_progress_and_no_speed():
-    written: list[str] = []
-    clock = Clock()
-    lines = Lines(written.append, clock)
-    lines.begin("fill", 1_000_000)
-    task = lines.task("a", 1_000_000)
+    written, clock, lines, task = a_fill_of_one_file()
     clock.now += LINE_INTERVAL
     task.reuse(500_000)
     clock.now += LINE_INTERVAL
